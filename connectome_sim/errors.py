@@ -1,0 +1,47 @@
+"""Typed errors: every failure a user can cause or meet, one class per kind. Knows nothing else of the package."""
+
+from __future__ import annotations
+
+
+class ConnectomeSimError(Exception):
+    """Base of all errors raised on purpose; the command line prints its message and exits non-zero."""
+
+
+class DataError(ConnectomeSimError):
+    """A file or table that cannot be read as what it claims to be (names file, line or field, what came, what was wanted)."""
+
+
+class DownloadError(ConnectomeSimError):
+    """A dataset that could not be fetched or whose content is not what was published."""
+
+
+class SelectionError(ConnectomeSimError):
+    """A selection of neurons or types that is empty or names something the connectome does not hold."""
+
+
+class ConfigError(ConnectomeSimError):
+    """A configuration value that is out of range or contradicts another one."""
+
+
+class ParameterError(ConnectomeSimError):
+    """A model parameter outside its allowed range (negative time constant, gain outside its bounds, ...)."""
+
+
+class ShapeError(ConnectomeSimError):
+    """An array whose shape, dtype or device does not fit the network it is used with."""
+
+
+class StepError(ConnectomeSimError):
+    """An integration step that is missing or that cannot resolve the fastest time constant."""
+
+
+class SolveError(ConnectomeSimError):
+    """A solve that cannot be carried out as asked (unknown method, unusable tolerances)."""
+
+
+class FitError(ConnectomeSimError):
+    """A fit that diverged or could not start; the last good state has been kept."""
+
+
+class RunFolderError(ConnectomeSimError):
+    """A run folder that exists already, is incomplete, cannot be written, or has a newer format version."""
