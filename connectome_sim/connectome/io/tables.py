@@ -1,0 +1,125 @@
+"""Tables of text with checked columns: missing columns, bad numbers and cut lines are errors with file and line.
+
+Knows nothing of what a column means.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from connectome_sim.errors import DataError
+
+_WHOLE_NUMBER = r"\s*[0-9]{1,19}\s*"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of one file, all of the same length.
+
+    Attributes:
+        name: file name, for messages.
+        columns: column name -> int64 array or array of strings.
+    """
+
+    name: str
+    columns: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.columns[column]
+
+    def line(self, row: int | np.integer) -> int:
+        """Line of the file (from 1, the header is line 1) that holds a row (from 0)."""
+        return int(row) + 2
+
+
+def read_csv(content: bytes, *, name: str, integers: Sequence[str] = (), texts: Sequence[str] = ()) -> Table:
+    """Read a comma-separated table with a header.
+
+    Args:
+        content: the bytes of the file, UTF-8.
+        name: file name, for messages.
+        integers: columns of whole numbers, zero or more, at most 2**63 - 1; never read through a float.
+        texts: columns of text; an empty field is "".
+
+    Raises:
+        DataError: empty file, no rows, missing column, a line with too many fields, a field that is no whole number.
+    """
+    wanted = [*integers, *texts]
+    header = _header(content, name)
+    for column in wanted:
+        if column not in header:
+            raise DataError(f"{name}, line 1: column {column!r} is missing; got {', '.join(header)}, wanted {', '.join(wanted)}")
+    try:
+        frame = _parse(content, name, {**dict.fromkeys(integers, np.int64), **dict.fromkeys(texts, str)})
+        negative = any((frame[column] < 0).any() for column in integers)
+    except (ValueError, OverflowError):
+        negative = True  # some number does not parse; the slow way finds which
+    if negative:
+        frame = _located(_parse(content, name, dict.fromkeys(wanted, str)), name, integers)
+    if frame.empty:
+        raise DataError(f"{name}: got a header and no rows, wanted at least one row")
+    columns: dict[str, np.ndarray] = {column: frame[column].to_numpy(dtype=np.int64) for column in integers}
+    columns.update({column: np.array(frame[column].tolist(), dtype=str) for column in texts})
+    return Table(name, columns)
+
+
+def _header(content: bytes, name: str) -> list[str]:
+    first_line = content.split(b"\n", 1)[0]
+    try:
+        text = first_line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise DataError(f"{name}, line 1: got bytes that are not text, wanted a header of column names") from None
+    if not text:
+        raise DataError(f"{name}: the file is empty, wanted a header of column names and rows")
+    return [column.strip().strip('"') for column in text.split(",")]
+
+
+def _parse(content: bytes, name: str, types: dict[str, type]) -> pd.DataFrame:
+    """The wanted columns; blank lines are kept so that row and line numbers agree."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                io.BytesIO(content),
+                usecols=list(types),
+                dtype=types,  # type: ignore[arg-type]
+                index_col=False,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                skipinitialspace=True,
+                encoding="utf-8-sig",
+            )
+    except pd.errors.ParserError as error:
+        raise DataError(f"{name}: {str(error).strip().removeprefix('Error tokenizing data. C error: ')}") from None
+    except pd.errors.ParserWarning:
+        raise DataError(f"{name}: lines hold more fields than the header names columns") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: got bytes that are not UTF-8 text ({error.reason})") from None
+
+
+def _located(frame: pd.DataFrame, name: str, integers: Sequence[str]) -> pd.DataFrame:
+    """The table read as text with its whole numbers converted, or the error for the first field that is none."""
+    frame = frame.fillna("").astype(str)
+    filled = np.flatnonzero((frame != "").any(axis=1))
+    frame = frame.iloc[: filled[-1] + 1 if filled.size else 0]  # blank lines at the end are no rows
+    for column in integers:
+        bad = np.flatnonzero(~frame[column].str.fullmatch(_WHOLE_NUMBER).to_numpy(dtype=bool))
+        if bad.size:
+            came = frame[column].iloc[bad[0]]
+            raise DataError(
+                f"{name}, line {bad[0] + 2}, column {column!r}: got {came!r}, wanted a whole number, zero or more, "
+                f"without point or exponent ({bad.size} such line(s))"
+            )
+        large = np.flatnonzero([int(value) >= 2**63 for value in frame[column]])
+        if large.size:
+            raise DataError(f"{name}, line {large[0] + 2}, column {column!r}: got {frame[column].iloc[large[0]]}, wanted less than 2**63")
+    return frame.assign(**{column: frame[column].astype(np.int64) for column in integers})
