@@ -1,0 +1,1 @@
+"""Figures, one per file, drawn from saved results only."""

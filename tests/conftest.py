@@ -1,0 +1,91 @@
+"""What all tests share: shapes checked at run time, one thread per worker, seeds, and the way to real data.
+
+Environment:
+    CONNECTOME_SIM_DATA: folder that holds the datasets, each in a folder of its own (``hemibrain_v1.2``).
+    CONNECTOME_SIM_REQUIRE_DATA: "1" turns every skipped ``real_data`` test into a failure (set by ``.ci/run``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+# Workers of pytest-xdist share the cores. Read when torch, NumPy and numba are first imported, hence before them.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[_name] = "1"
+
+import hypothesis
+import pytest
+from jaxtyping import install_import_hook
+
+# Shapes and types in annotations are checked on every call of the package, so it must not be imported already.
+if "connectome_sim" in sys.modules:
+    raise pytest.UsageError("connectome_sim was imported before tests/conftest.py: its annotations would go unchecked")
+install_import_hook("connectome_sim", "beartype.beartype")
+
+# No deadline: the first call of a compiled kernel is slow. Derandomised: a failure is the same on every machine.
+hypothesis.settings.register_profile("connectome_sim", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("connectome_sim")
+
+SEED = 0
+
+
+def _data_required() -> bool:
+    return os.environ.get("CONNECTOME_SIM_REQUIRE_DATA", "") not in ("", "0")
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    unmarked = [
+        item.nodeid
+        for item in items
+        if "hemibrain_dir" in getattr(item, "fixturenames", ()) and item.get_closest_marker("real_data") is None
+    ]
+    if unmarked:
+        raise pytest.UsageError(f"tests that use hemibrain_dir need the mark real_data: {', '.join(unmarked)}")
+    on_gpu = [item for item in items if item.get_closest_marker("gpu") is not None]
+    if on_gpu and not _has_gpu():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A real-data test that was skipped, for whatever reason, fails where the data is promised."""
+    report = yield
+    skipped = report.skipped and not hasattr(report, "wasxfail")
+    without_device = item.get_closest_marker("gpu") is not None and not _has_gpu()
+    if skipped and item.get_closest_marker("real_data") is not None and _data_required() and not without_device:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"real_data test skipped although CONNECTOME_SIM_REQUIRE_DATA is set: {reason}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Seeds what draws from global generators. The package itself takes a generator or a seed as an argument."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(SEED)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def hemibrain_dir() -> Path:
+    """Folder of the hemibrain v1.2 export (``traced-neurons.csv``, ``traced-total-connections.csv``)."""
+    root = os.environ.get("CONNECTOME_SIM_DATA")
+    if not root:
+        pytest.skip("CONNECTOME_SIM_DATA is not set")
+    folder = Path(root) / "hemibrain_v1.2"
+    if not (folder / "traced-neurons.csv").is_file():
+        pytest.skip(f"no hemibrain export in {folder}")
+    return folder
