@@ -1,0 +1,1 @@
+"""The wiring diagram: the frozen value, the fly that it describes, where it comes from."""

@@ -20,7 +20,7 @@ from connectome_sim.errors import ConfigError, DataError, SelectionError
 CORE = ("EPG", "EPGt", "PEN_a", "PEN_b", "PEG", "Delta7")
 EXR = ("ExR1", "ExR2", "ExR3", "ExR4", "ExR5", "ExR6", "ExR7", "ExR8")
 CLASSES = (*CORE, "ER", *EXR, "EL", "GLNO")
-"""Every circuit class. All ring neurons are one class, ER; the ExR subtypes differ in transmitter, so each is its own."""
+"""Every circuit class. All ring neurons are one, ER; the ExR subtypes differ in transmitter, so each is its own."""
 
 CIRCUITS: Mapping[str, tuple[str, ...]] = {
     "core": CORE,
@@ -115,7 +115,10 @@ def parse_instance(instance: str) -> Instance:
     for glomerulus in found:
         if glomerulus not in GLOMERULI[parsed.cell_class]:
             allowed = GLOMERULI[parsed.cell_class]
-            raise DataError(f"instance {instance!r}: got glomerulus {glomerulus}, wanted {allowed[0]}-{allowed[-1]} for {parsed.cell_class}")
+            raise DataError(
+                f"instance {instance!r}: got glomerulus {glomerulus}, "
+                f"wanted {allowed[0]}-{allowed[-1]} for {parsed.cell_class}"
+            )
     return parsed
 
 
@@ -140,9 +143,9 @@ def head_direction_circuit(
     """The head-direction circuit of a fly connectome: selected, labelled, sorted, signed.
 
     Neurons are sorted by class (in the order of ``classes``), then ring angle, then identifier. The ring angle of EPG,
-    EPGt, PEN_a, PEN_b and PEG is that of the half-tile of their own bridge glomerulus, where they share the bump of the
-    EPG; a PEN sends its output about 56 degrees away from it. That of a Delta7 is the circular mean of the half-tiles it
-    sends its output to; it is active when the bump is opposite. ER, ExR, EL and GLNO have none (NaN).
+    EPGt, PEN_a, PEN_b and PEG is that of the half-tile of their own bridge glomerulus, where they share the bump of
+    the EPG; a PEN sends its output about 56 degrees away from it. That of a Delta7 is the circular mean of the
+    half-tiles it sends its output to; it is active when the bump is opposite. ER, ExR, EL and GLNO have none (NaN).
 
     Args:
         connectome: whole dataset; only ``database_type`` and ``instance`` of its neurons are used.
@@ -177,7 +180,9 @@ def head_direction_circuit(
 def _expanded(classes: Sequence[str]) -> tuple[str, ...]:
     """The classes with ExR replaced by its subtypes, each once."""
     if isinstance(classes, str) or not classes:
-        raise SelectionError(f"classes: got {classes!r}, wanted a list of one or more of {', '.join(CLASSES)} or ExR for all ExR")
+        raise SelectionError(
+            f"classes: got {classes!r}, wanted a list of one or more of {', '.join(CLASSES)}, or ExR for all ExR"
+        )
     wanted: dict[str, None] = {}
     for name in classes:
         if name != "ExR" and name not in CLASSES:
@@ -231,5 +236,7 @@ def _parsed(neuron: str, cell_class: str, instance: str) -> Instance:
             return Instance(cell_class, "")
         raise DataError(f"neuron {neuron} of class {cell_class}: {error}") from None
     if parsed.cell_class != cell_class:
-        raise DataError(f"neuron {neuron}: type says {cell_class}, instance {instance!r} says {parsed.cell_class}; wanted the same")
+        raise DataError(
+            f"neuron {neuron}: type says {cell_class}, instance {instance!r} says {parsed.cell_class}; wanted the same"
+        )
     return parsed

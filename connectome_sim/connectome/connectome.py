@@ -52,10 +52,14 @@ class Neurons:
                 raise DataError(f"neuron table, field {name!r}: got shape {array.shape}, wanted ({n},) like 'id'")
             object.__setattr__(self, name, _frozen(array))
         if not np.issubdtype(self.id.dtype, np.str_):
-            raise DataError(f"neuron table, field 'id': got dtype {self.id.dtype}, wanted strings (integers written out)")
-        values, first, times = np.unique(self.id, return_index=True, return_counts=True)
-        if (times > 1).any():
-            raise DataError(f"neuron table, field 'id': neuron {values[times > 1][0]} appears {times.max()} times, wanted once")
+            raise DataError(
+                f"neuron table, field 'id': got dtype {self.id.dtype}, wanted strings (integers written out)"
+            )
+        values, times = np.unique(self.id, return_counts=True)
+        if (repeated := times > 1).any():
+            raise DataError(
+                f"neuron table, field 'id': {values[repeated][0]} appears {times[repeated][0]} times, wanted once"
+            )
 
     def __len__(self) -> int:
         return len(self.id)
@@ -93,7 +97,7 @@ class Signs:
         """
         missing = [t for t in types if t not in self.by_type]
         if missing:
-            raise DataError(f"no sign for presynaptic type(s) {missing}: state +1 or -1 for each (see connectome.signs)")
+            raise DataError(f"no sign for presynaptic type(s) {', '.join(missing)}: state +1 or -1 for each")
         row = np.array([self.by_type[t] for t in types], dtype=np.int64)
         table = np.tile(row, (len(types), 1))
         position = {t: i for i, t in enumerate(types)}
@@ -185,12 +189,26 @@ class Connectome:
         """
         index = np.flatnonzero(keep) if np.asarray(keep).dtype == bool else np.asarray(keep)
         if index.size == 0:
-            raise SelectionError(f"selection {step!r} is empty: no neuron of the {self.n_neurons} in {self.provenance.dataset} matches")
+            raise SelectionError(
+                f"selection {step!r} is empty: none of {self.n_neurons} neurons of {self.provenance.dataset} matches"
+            )
         return replace(
             self,
             neurons=self.neurons.take(index),
             counts=self.counts[index][:, index],
             provenance=self.provenance.then(step),
+        )
+
+    def equals(self, other: Connectome) -> bool:
+        """Whether neurons, counts, signs and provenance are all the same (NaN ring angles count as equal)."""
+        pairs = [(getattr(self.neurons, f), getattr(other.neurons, f)) for f in self.neurons.__dataclass_fields__]
+        return (
+            all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f") for a, b in pairs)
+            and np.array_equal(self.counts.indptr, other.counts.indptr)
+            and np.array_equal(self.counts.indices, other.counts.indices)
+            and np.array_equal(self.counts.data, other.counts.data)
+            and self.signs == other.signs
+            and self.provenance == other.provenance
         )
 
     def replaced(self, *, step: str, **changes: Any) -> Connectome:
@@ -202,7 +220,9 @@ def checked_counts(counts: Any, n: int) -> sp.csr_array:
     """Counts as a read-only canonical CSR int64 array [post, pre], or a DataError that says what is wrong."""
     matrix = sp.csr_array(counts)
     if matrix.shape != (n, n):
-        raise DataError(f"synapse counts: got shape {matrix.shape}, wanted ({n}, {n}): square, one row and column per neuron")
+        raise DataError(
+            f"synapse counts: got shape {matrix.shape}, wanted ({n}, {n}): square, one row and column per neuron"
+        )
     data = matrix.data
     if not np.isfinite(data).all():
         raise DataError("synapse counts: got a value that is not finite, wanted whole numbers of synapses")

@@ -1,8 +1,8 @@
 """Reader of the public hemibrain export: a folder or a .tar.gz with its two tables. Knows nothing of the fly.
 
 Tables (Scheffer et al. 2020, eLife 9:e57443; CC-BY 4.0): ``traced-neurons.csv`` with bodyId,type,instance and
-``traced-total-connections.csv`` with bodyId_pre,bodyId_post,weight. A table of connections per region, where there is one,
-is not read: it covers primary regions only, so its sums fall short of the totals.
+``traced-total-connections.csv`` with bodyId_pre,bodyId_post,weight. The table of connections per region, where there is
+one, is not read: it covers primary regions only, so its sums fall short of the totals.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ def read(path: Path, *, strict: bool = False) -> Connectome:
 
     Args:
         path: folder that holds the two tables, or the .tar.gz that holds them at any depth.
-        strict: refuse a connection to a neuron that is not in the neuron table, instead of leaving it out, counted in the
-            history of the provenance and in the log.
+        strict: refuse a connection of a neuron that is not in the neuron table, instead of leaving it out, counted in
+            the history of the provenance and in the log.
 
     Returns:
-        The connectome: counts [post, pre]. The digest in its provenance is that of the text ``<sha256>  <name>`` of the two
-        tables, one line each, so that a folder and an archive of the same tables agree.
+        The connectome: counts [post, pre]. The digest in its provenance is that of the text ``<sha256>  <name>`` of
+        the two tables, one line each, so that a folder and an archive of the same tables agree.
 
     Raises:
         DataError: missing file or column, an identifier or count that is no whole number, a neuron or pair that appears
             twice, an empty table, an archive that is cut off, and with ``strict`` a connection to an unknown neuron.
     """
-    files = _archive_members(path) if path.is_file() else _folder_files(path)
+    files = read_files(path)
     neurons = read_csv(files[NEURONS], name=NEURONS, integers=["bodyId"], texts=["type", "instance"])
     connections = read_csv(files[CONNECTIONS], name=CONNECTIONS, integers=["bodyId_pre", "bodyId_post", "weight"])
     counts, left_out = _counts(neurons, connections, strict=strict)
@@ -65,13 +65,24 @@ def read(path: Path, *, strict: bool = False) -> Connectome:
     return Connectome(neurons=_neuron_table(neurons), counts=counts, provenance=provenance)
 
 
+def read_files(path: Path) -> dict[str, bytes]:
+    """Content of the two tables in a folder or .tar.gz, by name, not looked at yet.
+
+    Raises:
+        DataError: missing or unreadable, or an archive that is cut off.
+    """
+    return _archive_members(path) if path.is_file() else _folder_files(path)
+
+
 def _folder_files(folder: Path) -> dict[str, bytes]:
     files = {}
     for name in (NEURONS, CONNECTIONS):
         try:
             files[name] = (folder / name).read_bytes()
         except FileNotFoundError:
-            raise DataError(f"{folder}: {name} is missing; wanted a folder or .tar.gz that holds {NEURONS} and {CONNECTIONS}") from None
+            raise DataError(
+                f"{folder}: {name} is missing; wanted a folder or .tar.gz that holds {NEURONS} and {CONNECTIONS}"
+            ) from None
         except OSError as error:
             raise DataError(f"{folder / name}: cannot be read ({error.strerror})") from None
     return files
@@ -112,7 +123,12 @@ def _neuron_table(table: Table) -> Neurons:
 def _counts(neurons: Table, connections: Table, *, strict: bool) -> tuple[sp.csr_array, str]:
     """Counts [post, pre], and a sentence about the connections left out ("" where there are none)."""
     ids = neurons["bodyId"]
-    _refuse_repeats(ids, neurons, lambda row: f"neuron {ids[row]}")
+    if repeat := _first_repeat(ids):
+        first, second, n = repeat
+        raise DataError(
+            f"{neurons.name}, line {neurons.line(second)}: neuron {ids[second]} appears again, "
+            f"first in line {neurons.line(first)}; wanted each neuron once ({n} repeat(s))"
+        )
     pre, pre_known = _positions(connections["bodyId_pre"], ids)
     post, post_known = _positions(connections["bodyId_post"], ids)
     weight = connections["weight"]
@@ -122,14 +138,20 @@ def _counts(neurons: Table, connections: Table, *, strict: bool) -> tuple[sp.csr
         row = np.flatnonzero(~known)[0]
         stranger = connections["bodyId_post" if pre_known[row] else "bodyId_pre"][row]
         left_out = (
-            f"{(~known).sum()} connection(s), {weight[~known].sum()} synapses, of neurons that are not in {neurons.name} "
-            f"left out, the first in {connections.name}, line {connections.line(row)}: neuron {stranger}"
+            f"left out {(~known).sum()} connection(s), {weight[~known].sum()} synapses, of neurons missing from "
+            f"{neurons.name}, first in {connections.name}, line {connections.line(row)}: neuron {stranger}"
         )
         if strict:
-            raise DataError(f"strict reading: {left_out.replace(' left out', '')}; wanted every neuron in {neurons.name}")
+            raise DataError(f"{left_out.removeprefix('left out ')}; strict reading wants every neuron in that table")
     rows = np.flatnonzero(known)
     pair = post[rows] * len(ids) + pre[rows]
-    _refuse_repeats(pair, connections, lambda row: f"pair {connections['bodyId_pre'][row]} -> {connections['bodyId_post'][row]}", rows)
+    if repeat := _first_repeat(pair):
+        first, second, n = rows[repeat[0]], rows[repeat[1]], repeat[2]
+        pre_id, post_id = connections["bodyId_pre"][second], connections["bodyId_post"][second]
+        raise DataError(
+            f"{connections.name}, line {connections.line(second)}: pair {pre_id} -> {post_id} appears again, "
+            f"first in line {connections.line(first)}; wanted each pair once ({n} repeat(s))"
+        )
     return sp.csr_array((weight[rows], (post[rows], pre[rows])), shape=(len(ids), len(ids))), left_out
 
 
@@ -141,14 +163,11 @@ def _positions(wanted: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndar
     return position, ids[position] == wanted
 
 
-def _refuse_repeats(key, table: Table, describe, rows: np.ndarray | None = None) -> None:  # type: ignore[no-untyped-def]
+def _first_repeat(key: np.ndarray) -> tuple[int, int, int] | None:
+    """Row of a key, row where it first comes again, number of repeats; None where every key is there once."""
     order = np.argsort(key, kind="stable")
     again = np.flatnonzero(np.diff(key[order]) == 0)
     if again.size == 0:
-        return
-    of_table = order if rows is None else rows[order]
-    first, second = of_table[again[0]], of_table[again[0] + 1]
-    raise DataError(
-        f"{table.name}, line {table.line(second)}: {describe(second)} appears again, first in line {table.line(first)}; "
-        f"wanted each once ({again.size} repeat(s))"
-    )
+        return None
+    earliest = again[np.argmin(order[again + 1])]
+    return int(order[earliest]), int(order[earliest + 1]), int(again.size)

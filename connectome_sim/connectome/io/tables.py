@@ -57,7 +57,9 @@ def read_csv(content: bytes, *, name: str, integers: Sequence[str] = (), texts: 
     header = _header(content, name)
     for column in wanted:
         if column not in header:
-            raise DataError(f"{name}, line 1: column {column!r} is missing; got {', '.join(header)}, wanted {', '.join(wanted)}")
+            raise DataError(
+                f"{name}, line 1: column {column!r} is missing; got {', '.join(header)}, wanted {', '.join(wanted)}"
+            )
     try:
         frame = _parse(content, name, {**dict.fromkeys(integers, np.int64), **dict.fromkeys(texts, str)})
         negative = any((frame[column] < 0).any() for column in integers)
@@ -91,7 +93,7 @@ def _parse(content: bytes, name: str, types: dict[str, type]) -> pd.DataFrame:
             return pd.read_csv(
                 io.BytesIO(content),
                 usecols=list(types),
-                dtype=types,  # type: ignore[arg-type]
+                dtype=types,
                 index_col=False,
                 keep_default_na=False,
                 skip_blank_lines=False,
@@ -121,5 +123,6 @@ def _located(frame: pd.DataFrame, name: str, integers: Sequence[str]) -> pd.Data
             )
         large = np.flatnonzero([int(value) >= 2**63 for value in frame[column]])
         if large.size:
-            raise DataError(f"{name}, line {large[0] + 2}, column {column!r}: got {frame[column].iloc[large[0]]}, wanted less than 2**63")
+            came = frame[column].iloc[large[0]]
+            raise DataError(f"{name}, line {large[0] + 2}, column {column!r}: got {came}, wanted less than 2**63")
     return frame.assign(**{column: frame[column].astype(np.int64) for column in integers})

@@ -1,0 +1,262 @@
+"""Published datasets: which there are, where they lie on this machine, how to fetch one. Knows no model.
+
+A dataset is a folder ``<name>_<version>``. It appears under that name only when it is complete and its content has been
+checked: everything happens in a temporary folder beside it, which is renamed at the end and removed on failure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pooch
+import requests
+
+from connectome_sim.connectome.anatomy import CORE, head_direction_circuit
+from connectome_sim.connectome.connectome import Connectome
+from connectome_sim.connectome.io import hemibrain
+from connectome_sim.errors import ConnectomeSimError, DataError, DownloadError
+
+DATA_VARIABLE = "CONNECTOME_SIM_DATA"
+_ATTEMPTS = 3  # chosen: a connection that drops three times needs a person
+_TIMEOUT = 60  # s without a byte; chosen
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published dataset and what is known of its content.
+
+    Attributes:
+        name: short name, as on the command line.
+        version: published version.
+        url: address of the archive.
+        size: of the archive, as text for people.
+        archive_sha256: digest of the archive; None where the publisher states none and it may be repacked: then
+            ``member_sha256`` and ``core`` decide.
+        member_sha256: file name -> digest of files inside the archive.
+        core: neurons, connected pairs and synapses of the core head-direction circuit.
+        citation: how to cite it.
+        licence: under which it is published.
+    """
+
+    name: str
+    version: str
+    url: str
+    size: str
+    archive_sha256: str | None
+    core: tuple[int, int, int]
+    citation: str
+    licence: str
+    member_sha256: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder."""
+        return f"{self.name}_{self.version}"
+
+
+DATASETS: Mapping[str, Dataset] = {
+    "hemibrain": Dataset(
+        name="hemibrain",
+        version="v1.2",
+        url="https://storage.googleapis.com/hemibrain/v1.2/exported-traced-adjacencies-v1.2.tar.gz",
+        size="45 MB",
+        archive_sha256=None,
+        core=(152, 9722, 129473),  # the same in exports of v1.1, v1.2 and v1.2.1
+        citation=hemibrain.CITATION,
+        licence="CC-BY 4.0",
+        member_sha256={hemibrain.NEURONS: "d07c1cac648c12d8135786996ac55de5a2b63d605cd6a24c5ce366224172c825"},
+    )
+}
+
+
+def list_datasets(registry: Mapping[str, Dataset] = DATASETS) -> list[dict[str, str]]:
+    """One row per known dataset: name, version, size, licence, citation, url, and its folder here ("" where absent)."""
+    rows = []
+    for dataset in registry.values():
+        present = [folder for folder in _places(dataset) if folder.is_dir()]
+        rows.append(
+            {
+                "name": dataset.name,
+                "version": dataset.version,
+                "size": dataset.size,
+                "licence": dataset.licence,
+                "citation": dataset.citation,
+                "url": dataset.url,
+                "folder": str(present[0]) if present else "",
+            }
+        )
+    return rows
+
+
+def find(name: str, *, registry: Mapping[str, Dataset] = DATASETS) -> Path:
+    """Folder of a dataset: in the folder named by CONNECTOME_SIM_DATA, else in the user's cache.
+
+    Raises:
+        DataError: an unknown name, or a dataset that is in neither place.
+    """
+    dataset = _known(name, registry)
+    places = _places(dataset)
+    for folder in places:
+        if folder.is_dir():
+            return folder
+    raise DataError(
+        f"dataset {name!r}: found neither {' nor '.join(str(place) for place in places)}; "
+        f"fetch it with: connectome-sim data download {name}"
+    )
+
+
+def load(name: str, *, strict: bool = False, registry: Mapping[str, Dataset] = DATASETS) -> Connectome:
+    """Find a dataset and read it.
+
+    Raises:
+        DataError: not found, or not readable as what it claims to be.
+    """
+    return hemibrain.read(find(name, registry=registry), strict=strict)
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for datasets; it need not exist yet."""
+    return Path(pooch.os_cache("connectome-sim"))
+
+
+def download(
+    name: str,
+    *,
+    folder: Path | None = None,
+    url: str | None = None,
+    progress: bool = True,
+    attempts: int = _ATTEMPTS,
+    registry: Mapping[str, Dataset] = DATASETS,
+) -> Path:
+    """Fetch a dataset, check it, and move it into place.
+
+    A connection that breaks is tried again from the start. A dataset that is there already is checked and left alone.
+
+    Args:
+        name: name in the registry.
+        folder: where the dataset's folder goes; the user's cache where None.
+        url: address of the archive where it is not the published one (a mirror).
+        progress: show a progress bar.
+        attempts: how often to try before giving up.
+        registry: the datasets to choose from.
+
+    Returns:
+        The dataset's folder, which `find` finds if ``folder`` is the cache or named by CONNECTOME_SIM_DATA.
+
+    Raises:
+        DataError: an unknown name.
+        DownloadError: no connection, an error of the server, a wrong checksum, content that is not what was published,
+            no space or no permission. Nothing is left behind.
+    """
+    dataset = _known(name, registry)
+    parent = cache_folder() if folder is None else folder
+    target = parent / dataset.folder
+    if target.exists():
+        return _checked(target, dataset)
+    temporary = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{dataset.folder}.", suffix=".part"))
+        archive = temporary / "archive.tar.gz"
+        _fetch(url or dataset.url, archive, progress=progress, attempts=attempts)
+        unpacked = _unpack(archive, temporary / dataset.folder, dataset, url or dataset.url)
+        _checked(unpacked, dataset)
+        unpacked.rename(target)
+    except OSError as error:
+        raise DownloadError(
+            f"{target}: cannot be written ({error.strerror or error}); nothing was left behind. "
+            "Wanted a folder with write permission and free space"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _known(name: str, registry: Mapping[str, Dataset]) -> Dataset:
+    if name not in registry:
+        raise DataError(f"dataset {name!r} is unknown; there are {', '.join(registry)}")
+    return registry[name]
+
+
+def _places(dataset: Dataset) -> list[Path]:
+    """Where a dataset may lie, in the order of search."""
+    named = os.environ.get(DATA_VARIABLE)
+    return [parent / dataset.folder for parent in [*([Path(named)] if named else []), cache_folder()]]
+
+
+def _fetch(url: str, archive: Path, *, progress: bool, attempts: int) -> None:
+    """Stream an address into a file; each attempt starts afresh."""
+    downloader = pooch.HTTPDownloader(progressbar=progress, timeout=_TIMEOUT)
+    for attempt in range(1, attempts + 1):
+        try:
+            downloader(url, str(archive), None)
+            return
+        except requests.HTTPError as error:
+            raise DownloadError(f"{url}: the server answered {error}; check the address") from error
+        except requests.RequestException as error:
+            if attempt == attempts:
+                raise DownloadError(
+                    f"{url}: the transfer broke off {attempts} time(s), the last time with: {error}. "
+                    "Nothing was left behind; check the connection and start it again"
+                ) from error
+
+
+def _unpack(archive: Path, unpacked: Path, dataset: Dataset, url: str) -> Path:
+    """The tables of an archive, in a folder with a note on where they come from."""
+    digest = _sha256(archive)
+    if dataset.archive_sha256 is not None and digest != dataset.archive_sha256:
+        raise DownloadError(f"{url}: checksum of the archive: got sha256 {digest}, wanted {dataset.archive_sha256}")
+    try:
+        files = hemibrain.read_files(archive)
+    except DataError as error:
+        raise DownloadError(f"{url}: {error}") from error
+    unpacked.mkdir()
+    for name, content in files.items():
+        (unpacked / name).write_bytes(content)
+    note = {
+        "name": dataset.name,
+        "version": dataset.version,
+        "url": url,
+        "archive_sha256": digest,
+        "citation": dataset.citation,
+        "licence": dataset.licence,
+    }
+    (unpacked / "dataset.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    return unpacked
+
+
+def _checked(folder: Path, dataset: Dataset) -> Path:
+    """The folder, if its files and its core circuit are those that were published."""
+    try:
+        for name, wanted in dataset.member_sha256.items():
+            if not (folder / name).is_file():
+                raise DataError(f"{name} is missing")
+            if (digest := _sha256(folder / name)) != wanted:
+                raise DataError(f"{name}: got sha256 {digest}, wanted {wanted}")
+        core = head_direction_circuit(hemibrain.read(folder), classes=CORE)
+    except ConnectomeSimError as error:
+        raise DownloadError(f"{folder}: not {dataset.name} {dataset.version} as published: {error}") from error
+    found = (core.n_neurons, int(core.counts.nnz), int(core.counts.data.sum()))
+    if found != dataset.core:
+        raise DownloadError(
+            f"{folder}: not {dataset.name} {dataset.version} as published: "
+            f"the core circuit has {_circuit_text(found)}, wanted {_circuit_text(dataset.core)}"
+        )
+    return folder
+
+
+def _circuit_text(numbers: tuple[int, int, int]) -> str:
+    return f"{numbers[0]} neurons, {numbers[1]} pairs, {numbers[2]} synapses"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
