@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
-from connectome_sim import circular
 from connectome_sim.axes import PerNeuron
 from connectome_sim.errors import ConfigError, ShapeError
 
@@ -170,10 +169,6 @@ class Readout:
         low, high = torch.aminmax(profile, dim=-1, keepdim=True)
         above = profile > (low + high) / 2
         return (above & ~above.roll(1, dims=-1)).sum(dim=-1)
-
-    def error(self, rates: Float[Tensor, "*lead neuron"], heading: Float[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
-        """Signed circular error of the decoded heading, rad, in [-pi, pi)."""
-        return circular.difference(self.heading(rates), heading)
 
     def _components(self, rates: Tensor) -> tuple[Tensor, Tensor]:
         x, y = (rates @ self._compass.to(rates)).unbind(-1)
