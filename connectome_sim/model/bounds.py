@@ -73,6 +73,6 @@ class Bounds:
         outside = ~((value > self.low) & (value < self.high))  # written so that NaN counts as outside
         if outside.any():
             raise ParameterError(
-                f"{name}: got {value[outside].flatten()[0].item():g}, wanted more than {self.low:g} and less than {self.high:g}; "
-                "change the value or widen the bounds"
+                f"{name}: got {value[outside].flatten()[0].item():g}, "
+                f"wanted more than {self.low:g} and less than {self.high:g}; change the value or widen the bounds"
             )

@@ -39,17 +39,20 @@ class Drive:
         omega, current = self.angular_velocity, self.current
         if omega.ndim != 2 or 0 in omega.shape:
             raise ShapeError(
-                f"drive, field 'angular_velocity': got shape {tuple(omega.shape)}, wanted [steps, trials], both at least 1"
+                f"drive, field 'angular_velocity': got shape {tuple(omega.shape)}, "
+                "wanted [steps, trials], both at least 1"
             )
         if current is None:
             return
         if current.ndim != 3 or any(c not in (1, w) for c, w in zip(current.shape[:2], omega.shape, strict=True)):
             raise ShapeError(
-                f"drive, field 'current': got shape {tuple(current.shape)}, wanted [{omega.shape[0]} or 1, {omega.shape[1]} or 1, neurons]"
+                f"drive, field 'current': got shape {tuple(current.shape)}, "
+                f"wanted [{omega.shape[0]} or 1, {omega.shape[1]} or 1, neurons]"
             )
         if current.dtype != omega.dtype or current.device != omega.device:
             raise ShapeError(
-                f"drive, field 'current': got {current.dtype} on {current.device}, wanted {omega.dtype} on {omega.device}"
+                f"drive, field 'current': got {current.dtype} on {current.device}, "
+                f"wanted {omega.dtype} on {omega.device}"
             )
         object.__setattr__(self, "current", current.expand(*omega.shape, current.shape[2]))
 

@@ -40,8 +40,8 @@ class ParameterSpec:
     """Which parameters a network has, how finely, within which bounds, and which of them a fit may move.
 
     Attributes:
-        gains: granularity of the gains: "pair" one per connected type pair, "type" one per presynaptic type, "ei" one for
-            excitation and one for inhibition, "global" one for all.
+        gains: granularity of the gains: "pair" one per connected type pair, "type" one per presynaptic type, "ei" one
+            for excitation and one for inhibition, "global" one for all.
         thresholds: "type" or "global".
         time_constants: "type" or "global".
         velocity_gains: "type" (one per velocity-receiving type) or "global".
@@ -83,9 +83,9 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 class Parameters(nn.Module):
     """The parameters of one network: one unconstrained leaf tensor per family, and their bounded values.
 
-    Raw tensors hold one number per group (a type pair, a type, a sign, or everything, as the spec says). A group without any
-    synapse is inert: it has no number, counts nothing in ``n_parameters``, and its entries of ``gain_table`` are 1.
-    ``state_dict`` holds the four raw tensors only.
+    Raw tensors hold one number per group (a type pair, a type, a sign, or everything, as the spec says). A group
+    without any synapse is inert: it has no number, counts nothing in ``n_parameters``, and its entries of
+    ``gain_table`` are 1. ``state_dict`` holds the four raw tensors only.
 
     Args:
         spec: granularity, bounds, which families are trainable.
@@ -152,11 +152,12 @@ class Parameters(nn.Module):
 
         Args:
             family: one of ``FAMILIES``.
-            values: one number for all groups; one per group in the order of ``names``; or, for gains, a table [K, K], of which
-                the entries of one group must agree (entries of inert pairs are ignored).
+            values: one number for all groups; one per group in the order of ``names``; or, for gains, a table [K, K],
+                of which the entries of one group must agree (entries of inert pairs are ignored).
 
         Raises:
-            ParameterError: unknown family, wrong shape, a value outside the bounds, or a table finer than the granularity.
+            ParameterError: unknown family, wrong shape, a value outside the bounds, or a table finer than the
+                granularity.
         """
         raw = self.raw[_known(family)]
         new = torch.as_tensor(values, dtype=torch.float64, device=raw.device)
@@ -164,7 +165,8 @@ class Parameters(nn.Module):
             new = self._groups_from_table(new)
         if new.ndim > 0 and new.shape != raw.shape:
             raise ParameterError(
-                f"{family}: got shape {tuple(new.shape)}, wanted {tuple(raw.shape)} for {self._names[family]}, or one number"
+                f"{family}: got shape {tuple(new.shape)}, "
+                f"wanted {tuple(raw.shape)} for {self._names[family]}, or one number"
             )
         bounds = self.spec.bounds[family]
         bounds.check(new, family)
@@ -173,15 +175,16 @@ class Parameters(nn.Module):
     def _groups_from_table(self, table: Tensor) -> Tensor:
         if table.shape != self.gain_group.shape:
             raise ParameterError(
-                f"gain: got a table of shape {tuple(table.shape)}, wanted {tuple(self.gain_group.shape)} [post type, pre type]"
+                f"gain: got a table of shape {tuple(table.shape)}, "
+                f"wanted {tuple(self.gain_group.shape)} [post type, pre type]"
             )
         groups = []
         for g, name in enumerate(self._names["gain"]):
             members = table[self.gain_group == g]
             if not torch.allclose(members, members[0], rtol=1e-6, atol=0.0):
                 raise ParameterError(
-                    f"gain {name!r}: got values from {members.min():g} to {members.max():g} in one group of gains={self.spec.gains!r}, "
-                    "wanted one value; use a finer granularity or average them"
+                    f"gain {name!r}: got values from {members.min():g} to {members.max():g} in one group "
+                    f"of gains={self.spec.gains!r}, wanted one value; use a finer granularity or average them"
                 )
             groups.append(members[0])
         return torch.stack(groups)

@@ -68,7 +68,8 @@ class RateNetwork:
         n = self.bias.shape[0]
         if self.weights.shape != (n, n):
             raise ShapeError(
-                f"network, field 'weights': got shape {tuple(self.weights.shape)}, wanted ({n}, {n}) [post, pre] like 'bias'"
+                f"network, field 'weights': got shape {tuple(self.weights.shape)}, "
+                f"wanted ({n}, {n}) [post, pre] like 'bias'"
             )
         for name in ("weights", "bias", "time_constant", "velocity_input"):
             tensor = getattr(self, name)
@@ -76,7 +77,8 @@ class RateNetwork:
                 raise ShapeError(f"network, field {name!r}: got shape {tuple(tensor.shape)}, wanted ({n},)")
             if tensor.dtype != self.bias.dtype or tensor.device != self.bias.device or not tensor.is_floating_point():
                 raise ShapeError(
-                    f"network, field {name!r}: got {tensor.dtype} on {tensor.device}, wanted {self.bias.dtype} on {self.bias.device}"
+                    f"network, field {name!r}: got {tensor.dtype} on {tensor.device}, "
+                    f"wanted {self.bias.dtype} on {self.bias.device} like 'bias'"
                 )
             if not torch.isfinite(tensor.detach()).all():
                 raise ParameterError(f"network, field {name!r}: got a value that is not finite, wanted finite numbers")

@@ -14,9 +14,9 @@ from torch import Tensor
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.errors import SelectionError
 
-# Velocity input of a right-hand neuron per positive angular velocity. A right-hand PEN excites EPG about +55 degrees from its
-# own place on the ring and a left-hand one about -56 (measured in hemibrain v1.2), so exciting the right and inhibiting the
-# left moves the bump towards increasing angle, which is positive angular velocity.
+# Velocity input of a right-hand neuron per positive angular velocity. A right-hand PEN excites EPG about +55 degrees
+# from its own place on the ring and a left-hand one about -56 (measured in hemibrain v1.2), so exciting the right and
+# inhibiting the left moves the bump towards increasing angle, which is positive angular velocity.
 ANATOMICAL_VELOCITY_SIGNS: Mapping[str, int] = {"PEN_a": 1, "PEN_b": 1}
 SIDES = {"R": 1, "L": -1}
 
@@ -32,7 +32,8 @@ class Wiring:
         type_signs: sign of each type pair, +1 or -1.
         pair_present: whether a type pair has any synapse.
         velocity_types: the V types that receive the velocity input.
-        velocity_side: sign of the velocity input of a neuron (+1 where positive angular velocity excites it), 0 without one.
+        velocity_side: sign of the velocity input of a neuron (+1 where positive angular velocity excites it), 0
+            without one.
         velocity_type_index: index into ``velocity_types``, -1 without velocity input.
         ring_angle: preferred heading, rad, NaN where a neuron has none.
         epg_mask: the neurons whose bump is read as the heading.
@@ -89,16 +90,17 @@ class Wiring:
         Args:
             connectome: the circuit, counts [post, pre].
             velocity_types: types that receive the velocity input, e.g. ``("GLNO",)``.
-            velocity_signs: type -> +1 if positive angular velocity excites its right-hand and inhibits its left-hand neurons,
-                -1 for the opposite. Types left out: PEN_a and PEN_b +1 (anatomy), any other from its own synapses onto
-                PEN_a and PEN_b (see ``velocity_sign_from_targets``), so GLNO follows from what it innervates here.
+            velocity_signs: type -> +1 if positive angular velocity excites its right-hand and inhibits its left-hand
+                neurons, -1 for the opposite. Types left out: PEN_a and PEN_b +1 (anatomy), any other from its own
+                synapses onto PEN_a and PEN_b (see ``velocity_sign_from_targets``), so GLNO follows from what it
+                innervates here.
             heading_type: the type whose bump is read as the heading.
             dtype: floating-point type of the tensors.
             device: where the tensors live.
 
         Raises:
-            SelectionError: no neuron of a velocity type or of the heading type, a velocity neuron without a side, a sign that
-                cannot be inferred, or no synapse at all.
+            SelectionError: no neuron of a velocity type or of the heading type, a velocity neuron without a side, a
+                sign that cannot be inferred, or no synapse at all.
             DataError: a type without a sign.
         """
         types, type_index = connectome.types, connectome.type_index
@@ -109,7 +111,8 @@ class Wiring:
         for name in (*velocity_types, heading_type):
             if name not in types:
                 raise SelectionError(
-                    f"connectome: got no neuron of type {name!r}, wanted one of {types}; change velocity_types or heading_type"
+                    f"connectome: got no neuron of type {name!r}, wanted one of {types}; "
+                    "change velocity_types or heading_type"
                 )
         signed = signs[np.ix_(type_index, type_index)] * counts
         side, velocity_type_index = _velocity_side(connectome, signed, tuple(velocity_types), velocity_signs or {})
@@ -137,9 +140,10 @@ class Wiring:
 def velocity_sign_from_targets(connectome: Connectome, signed: np.ndarray, velocity_type: str) -> int:
     """The velocity sign of a type upstream of PEN_a and PEN_b, from its own synapses.
 
-    A neuron that excites right-hand PEN (or inhibits left-hand PEN) must itself be excited by positive angular velocity. The
-    sum over the type of side_j s_ij C_ij side_i (i: PEN, j: neuron of the type) says whether that holds for its right-hand
-    neurons (+1) or its left-hand ones (-1). For GLNO this needs no assumption about which side it crosses to.
+    A neuron that excites right-hand PEN (or inhibits left-hand PEN) must itself be excited by positive angular
+    velocity. The sum over the type of side_j s_ij C_ij side_i (i: PEN, j: neuron of the type) says whether that holds
+    for its right-hand neurons (+1) or its left-hand ones (-1). For GLNO this needs no assumption about which side it
+    crosses to.
 
     Args:
         connectome: the circuit.
@@ -176,8 +180,8 @@ def _velocity_side(
             label = str(connectome.neurons.side[i])
             if label not in SIDES:
                 raise SelectionError(
-                    f"neuron {connectome.neurons.id[i]} of velocity type {name!r}: got side {label!r}, wanted 'L' or 'R'; "
-                    "fill the side column or leave this type out of velocity_types"
+                    f"neuron {connectome.neurons.id[i]} of velocity type {name!r}: got side {label!r}, "
+                    "wanted 'L' or 'R'; fill the side column or leave this type out of velocity_types"
                 )
             side[i], index[i] = sign * SIDES[label], v
     return side, index

@@ -89,12 +89,14 @@ def _check(network: RateNetwork, initial: State, drive: Drive) -> None:
     wanted = (drive.n_trials, network.n_neurons)
     if tuple(initial.shape) != wanted:
         raise ShapeError(
-            f"initial state: got shape {tuple(initial.shape)}, wanted {wanted} [trials of the drive, neurons of the network]"
+            f"initial state: got shape {tuple(initial.shape)}, "
+            f"wanted {wanted} [trials of the drive, neurons of the network]"
         )
     if drive.current is not None and drive.current.shape[2] != network.n_neurons:
         raise ShapeError(f"drive, field 'current': got {drive.current.shape[2]} neurons, wanted {network.n_neurons}")
     for name, tensor in (("initial state", initial), ("drive, field 'angular_velocity'", drive.angular_velocity)):
         if tensor.dtype != network.dtype or tensor.device != network.device:
             raise ShapeError(
-                f"{name}: got {tensor.dtype} on {tensor.device}, wanted {network.dtype} on {network.device} like the network; use .to(...)"
+                f"{name}: got {tensor.dtype} on {tensor.device}, "
+                f"wanted {network.dtype} on {network.device} like the network; use .to(...)"
             )

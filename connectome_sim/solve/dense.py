@@ -78,7 +78,10 @@ class DenseKernel:
     """Stepping with dense weights on any device."""
 
     def forward(self, problem: Problem, *, keep: bool) -> tuple[Tensor, Tape | None]:
-        """As in ``Kernel``. The tape is stage states s and stage activations phi, both [steps, substeps, stages, batch, neuron]."""
+        """As in ``Kernel``.
+
+        The tape is stage states s and activations phi, both [steps, substeps, stages, batch, neuron].
+        """
         p, scheme = problem, problem.scheme
         n_steps, shape = p.angular_velocity.shape[0], p.initial.shape
         total = n_steps * p.substeps

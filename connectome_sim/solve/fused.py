@@ -1,4 +1,4 @@
-"""Fused backend: fixed-step schemes whose gradient is the exact derivative of the steps taken. Knows no other backend."""
+"""Fused backend: fixed-step schemes whose gradient is the exact derivative of their steps. Knows no other backend."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ class _Stepping(torch.autograd.Function):
     """A kernel's forward and backward as one node of the autograd graph."""
 
     @staticmethod
-    def forward(ctx: Any, kernel: Kernel, settings: tuple[Any, ...], *tensors: Tensor | None) -> Tensor:
+    def forward(ctx: Any, kernel: Kernel, keep: bool, settings: tuple[Any, ...], *tensors: Tensor | None) -> Tensor:
         problem = Problem(*settings, *tensors)
-        keep = any(ctx.needs_input_grad)
         rates, tape = kernel.forward(problem, keep=keep)
-        if keep:
-            assert tape is not None
+        if tape is not None:
             if not torch.isfinite(tape[0].sum() + rates[-1].sum()):
-                # a trial that diverged has no gradient there; without this 0 * NaN would reach the weights of all trials
+                # no gradient passes where a trial diverged; without this 0 * NaN would reach the weights of all trials
                 for tensor in tape:
                     tensor.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
             ctx.kernel, ctx.settings = kernel, settings
@@ -39,16 +37,13 @@ class _Stepping(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_rates: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, states, values = ctx.saved_tensors
-        needs = ctx.needs_input_grad[2:]
+        needs = ctx.needs_input_grad[3:]
         problem = Problem(*ctx.settings, *tensors)
         gradients = ctx.kernel.backward(problem, (states, values), grad_rates.contiguous(), need_weights=needs[0])
         # the order of Problem's tensors
         names = ("weights", "bias", "blend", "velocity_input", "initial", "angular_velocity", "current")
-        return (
-            None,
-            None,
-            *(getattr(gradients, name) if need else None for name, need in zip(names, needs, strict=True)),
-        )
+        wanted = (getattr(gradients, name) if need else None for name, need in zip(names, needs, strict=True))
+        return None, None, None, *wanted
 
 
 def integrate(
@@ -60,7 +55,7 @@ def integrate(
     step: float,
     kernel: Kernel = DENSE,
 ) -> Trajectory:
-    """Rates [T + 1, B, N] on the drive's grid, differentiable once in every tensor of the network, the drive and ``initial``.
+    """Rates [T + 1, B, N] on the drive's grid, differentiable once in every tensor that goes in.
 
     Args:
         network: the rate network.
@@ -80,9 +75,7 @@ def integrate(
     substeps = steps_per_sample(drive, step)
     blend = scheme.blend(network.time_constant, drive.time_step / substeps)
     settings = (scheme, network.activation, substeps)
-    rates: Tensor = _Stepping.apply(
-        kernel,
-        settings,
+    tensors = (  # the order of Problem's tensors
         network.weights,
         network.bias,
         blend,
@@ -91,4 +84,7 @@ def integrate(
         drive.angular_velocity,
         drive.current,
     )
+    # asked here, because within an autograd function gradients are always off
+    keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    rates: Tensor = _Stepping.apply(kernel, keep, settings, *tensors)
     return rates

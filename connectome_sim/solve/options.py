@@ -19,9 +19,7 @@ BACKENDS = {"fused": FUSED_METHODS, "reference": REFERENCE_METHODS}
 
 # (rtol, atol) by precision, chosen: two or three digits above what rounding alone does to a rate of order 1
 DEFAULT_TOLERANCES = {torch.float32: (1e-4, 1e-5), torch.float64: (1e-7, 1e-9)}
-MAX_STEP_MISMATCH = (
-    1e-6  # relative; a step read from text may miss an integer fraction of the time step by rounding only
-)
+MAX_STEP_MISMATCH = 1e-6  # relative, chosen: a step read from text may miss a fraction of the time step by rounding
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,14 @@ class SolveOptions:
 
     Attributes:
         backend: "fused" (own stepping, fast gradient) or "reference" (torchdiffeq).
-        method: fused: euler, heun, rk4, exponential_euler; reference: euler, midpoint, heun2, heun3, rk4 (the 3/8 rule there),
-            explicit_adams, implicit_adams with a fixed step, dopri5, dopri8, bosh3, fehlberg2, adaptive_heun, scipy_solver
-            (LSODA, forward only unless adjoint) with error control.
+        method: fused: euler, heun, rk4, exponential_euler; reference: euler, midpoint, heun2, heun3, rk4 (the 3/8 rule
+            there), explicit_adams, implicit_adams with a fixed step, dopri5, dopri8, bosh3, fehlberg2, adaptive_heun,
+            scipy_solver (LSODA, forward only unless adjoint) with error control.
         step: step of a fixed method, s: the drive's time step or an integer fraction of it. Adaptive methods take none.
         rtol: relative tolerance of an adaptive method; by precision if not given.
         atol: absolute tolerance of an adaptive method; by precision if not given.
-        adjoint: reference only: gradient by the adjoint equation (memory for the output only) instead of backpropagation.
+        adjoint: reference only: gradient by the adjoint equation (memory for the output only) instead of
+            backpropagation.
         steps_per_time_constant: the fewest steps a time constant must span for a fixed method.
         max_steps: adaptive methods: steps allowed per stretch of constant drive before a trial counts as stalled.
 
@@ -59,11 +58,13 @@ class SolveOptions:
             raise SolveError(f"solve, field 'backend': got {self.backend!r}, wanted one of {tuple(BACKENDS)}")
         if self.method not in BACKENDS[self.backend]:
             raise SolveError(
-                f"solve, field 'method': got {self.method!r}, wanted one of {BACKENDS[self.backend]} for backend {self.backend!r}"
+                f"solve, field 'method': got {self.method!r}, "
+                f"wanted one of {BACKENDS[self.backend]} for backend {self.backend!r}"
             )
         if self.adjoint and self.backend == "fused":
             raise SolveError(
-                "solve, field 'adjoint': the fused backend differentiates its own steps; use backend='reference' or adjoint=False"
+                "solve, field 'adjoint': the fused backend differentiates its own steps; use backend='reference' or "
+                "adjoint=False"
             )
         for name in ("rtol", "atol"):
             value = getattr(self, name)
@@ -77,11 +78,13 @@ class SolveOptions:
             )
         if self.adaptive and self.step is not None:
             raise SolveError(
-                f"solve, field 'step': got {self.step} s for the adaptive method {self.method!r}, wanted none (it takes rtol and atol)"
+                f"solve, field 'step': got {self.step} s for the adaptive method {self.method!r}, "
+                "wanted none (it takes rtol and atol)"
             )
         if not self.adaptive and self.step is None:
             raise StepError(
-                f"solve, field 'step': got none for the fixed-step method {self.method!r}, wanted a step in seconds, e.g. step=0.005"
+                f"solve, field 'step': got none for the fixed-step method {self.method!r}, "
+                "wanted a step in seconds, e.g. step=0.005"
             )
         if self.step is not None and not (math.isfinite(self.step) and self.step > 0):
             raise StepError(f"solve, field 'step': got {self.step} s, wanted a positive number of seconds")
@@ -107,8 +110,9 @@ class SolveOptions:
         fastest = float(network.time_constant.detach().min())
         if fastest < self.steps_per_time_constant * self.step * (1 - MAX_STEP_MISMATCH):
             raise StepError(
-                f"solve, field 'step': got {self.step:g} s for a fastest time constant of {fastest:g} s, wanted at most "
-                f"{fastest / self.steps_per_time_constant:g} s ({self.steps_per_time_constant:g} steps per time constant); "
+                f"solve, field 'step': got {self.step:g} s for a fastest time constant of {fastest:g} s, "
+                f"wanted at most {fastest / self.steps_per_time_constant:g} s "
+                f"({self.steps_per_time_constant:g} steps per time constant); "
                 "use a smaller step or raise the lower bound of the time constants"
             )
 
@@ -123,7 +127,7 @@ def steps_per_sample(drive: Drive, step: float) -> int:
     whole = round(ratio)
     if whole < 1 or abs(ratio - whole) > MAX_STEP_MISMATCH * ratio:
         raise StepError(
-            f"solve, field 'step': got {step:g} s for a drive with a time step of {drive.time_step:g} s, wanted the time step divided "
-            f"by a whole number, e.g. {drive.time_step / max(1, math.ceil(ratio)):g} s"
+            f"solve, field 'step': got {step:g} s for a drive with a time step of {drive.time_step:g} s, "
+            f"wanted the time step divided by a whole number, e.g. {drive.time_step / max(1, math.ceil(ratio)):g} s"
         )
     return whole

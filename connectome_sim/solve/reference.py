@@ -1,8 +1,8 @@
 """Reference backend: torchdiffeq on stretches of constant drive. The only place that knows torchdiffeq.
 
-Within a stretch in which neither velocity nor current changes, the equation does not depend on time, so no solver ever meets
-a jump: every stretch is integrated on its own, from its start to its end. Time is counted in solver steps (fixed methods) or
-drive steps (adaptive methods), so that all grid points are whole numbers and exact in any precision.
+Within a stretch in which neither velocity nor current changes, the equation does not depend on time, so no solver ever
+meets a jump: every stretch is integrated on its own, from its start to its end. Time is counted in solver steps (fixed
+methods) or drive steps (adaptive methods), so that all grid points are whole numbers and exact in any precision.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def integrate(
 ) -> tuple[Trajectory, Bool[Tensor, " batch"]]:
     """Rates [T + 1, B, N] on the drive's grid, and which trials the solver gave up on (NaN from there on).
 
-    Trials share the steps of an adaptive method, chosen for the worst of them. Where the solver gives up on a batch, its trials are
-    integrated one at a time, so that only the culprit is lost. A trial that diverged takes no part in what follows.
+    Trials share the steps of an adaptive method, chosen for the worst of them. Where the solver gives up on a batch,
+    its trials are integrated one at a time, so that only the culprit is lost. A trial that diverged takes no part in
+    what follows.
 
     Args:
         network: the rate network.
@@ -49,7 +50,8 @@ def integrate(
     differentiable = _tensors_with_gradient(network, initial, drive)
     if options.method == "scipy_solver" and not options.adjoint and differentiable:
         raise SolveError(
-            "solve, field 'method': scipy_solver cannot be backpropagated through; use adjoint=True, another method, or torch.no_grad()"
+            "solve, field 'method': scipy_solver cannot be backpropagated through; use adjoint=True, another method, "
+            "or torch.no_grad()"
         )
     state, rates = initial, [initial[None]]
     active = torch.arange(initial.shape[0], device=initial.device)
@@ -81,7 +83,7 @@ def _tensors_with_gradient(network: RateNetwork, initial: State, drive: Drive) -
 
 
 def _constant_stretches(drive: Drive) -> Iterator[tuple[int, int]]:
-    """Ranges of steps (first, last exclusive) in which the drive does not change; single steps if it needs a gradient."""
+    """Ranges of steps (first, last exclusive) without a change of the drive; single steps if it needs a gradient."""
     changes = torch.ones(drive.n_steps, dtype=torch.bool)
     omega, current = drive.angular_velocity, drive.current
     if not omega.requires_grad and not (current is not None and current.requires_grad):

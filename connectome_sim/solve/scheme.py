@@ -1,10 +1,12 @@
 """Time-stepping schemes as numbers: what the fused backend steps with. Knows no tensor shape and no kernel.
 
-One step of size h from r, with h replaced by a per-neuron blend a (so that exponential Euler is a scheme like the others)::
+One step of size h from r, with h replaced by a per-neuron blend a (so that exponential Euler is a scheme like the
+others)::
 
     s_0 = r,   k_i = a (phi(x(s_i)) - s_i),   s_(i+1) = r + c_i k_i,   r' = r + sum_i b_i k_i
 
-All schemes here are explicit with one coupling per stage, which is true of Euler, Heun and the classical Runge-Kutta scheme.
+All schemes here are explicit with one coupling per stage, which is true of Euler, Heun and the classical Runge-Kutta
+scheme.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ MAX_RATE = 1e6  # |r| beyond this is divergence (chosen: rates are relative to a
 class Status(IntEnum):
     """What became of one trial.
 
-    DIVERGED: a rate that is not finite or beyond ``MAX_RATE``; STALLED: the solver gave up (its step fell below what the
-    floating-point type resolves, its step budget ran out, or its iteration did not converge).
+    DIVERGED: a rate that is not finite or beyond ``MAX_RATE``.
+    STALLED: the solver gave up: its step fell below what the floating-point type resolves, its step budget ran out, or
+    its iteration did not converge.
     """
 
     OK = 0
@@ -32,8 +33,8 @@ class Solution:
 
     Attributes:
         times: k dt, s, float64.
-        rates: r [time, batch, neuron], 1; the first row is the initial state. A trial that is not OK is NaN from its first bad
-            time on, and no gradient passes through those entries.
+        rates: r [time, batch, neuron], 1; the first row is the initial state. A trial that is not OK is NaN from its
+            first bad time on, and no gradient passes through those entries.
         status: ``Status`` of each trial.
     """
 
