@@ -83,7 +83,7 @@ class Instance:
         if self.outputs:
             # L1 and L9 (R1 and R9) are one half-tile, which must not count twice
             angles = np.unique([half_tile_angle(side, glomerulus) for side, glomerulus in self.outputs])
-            return float(circular.mean(angles)) % (2 * math.pi)
+            return float(circular.mean(angles[:, None])[0]) % (2 * math.pi)
         return math.nan
 
 

@@ -51,7 +51,7 @@ def to_networkx(connectome: Connectome) -> nx.DiGraph:
     return graph
 
 
-def from_networkx(graph: nx.DiGraph) -> Connectome:
+def from_networkx(graph: nx.Graph) -> Connectome:
     """A connectome from a directed graph; neurons keep the order of the nodes.
 
     Args:
@@ -78,7 +78,7 @@ def from_networkx(graph: nx.DiGraph) -> Connectome:
     )
 
 
-def _neurons(graph: nx.DiGraph) -> Neurons:
+def _neurons(graph: nx.Graph) -> Neurons:
     for node, fields in graph.nodes(data=True):
         if not isinstance(node, str | int | np.integer) or isinstance(node, bool):
             raise DataError(
@@ -101,7 +101,7 @@ def _neurons(graph: nx.DiGraph) -> Neurons:
         raise DataError(f"graph, node attributes 'glomerulus' or 'ring_angle': wanted numbers ({error})") from None
 
 
-def _counts(graph: nx.DiGraph, position: dict[Any, int]) -> sp.csr_array:
+def _counts(graph: nx.Graph, position: dict[Any, int]) -> sp.csr_array:
     rows, columns, data = [], [], []
     for pre, post, fields in graph.edges(data=True):
         count = fields.get("count")

@@ -14,17 +14,20 @@ from connectome_sim.errors import DataError
 
 ORIENTATIONS = ("post_pre", "pre_post")
 
+Labels = Sequence[Any] | np.ndarray
+"""One value per neuron [N]."""
+
 
 def from_matrix(
     matrix: Any,
     *,
     orientation: str,
-    types: Sequence[str],
-    ids: Sequence[str] | None = None,
-    instances: Sequence[str] | None = None,
-    sides: Sequence[str] | None = None,
-    glomeruli: Sequence[int] | None = None,
-    ring_angles: Sequence[float] | None = None,
+    types: Labels,
+    ids: Labels | None = None,
+    instances: Labels | None = None,
+    sides: Labels | None = None,
+    glomeruli: Labels | None = None,
+    ring_angles: Labels | None = None,
     signs: Mapping[str, int] | None = None,
     dataset: str = "matrix",
     citation: str = "",
@@ -91,7 +94,7 @@ def _square(matrix: Any) -> sp.csr_array:
         ) from None
 
 
-def _column(values: Sequence[Any] | None, n: int, absent: Any) -> np.ndarray:
+def _column(values: Labels | None, n: int, absent: Any) -> np.ndarray:
     try:
         return np.array([absent] * n if values is None else values, dtype=type(absent))
     except (TypeError, ValueError) as error:

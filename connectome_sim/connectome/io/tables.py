@@ -60,13 +60,10 @@ def read_csv(content: bytes, *, name: str, integers: Sequence[str] = (), texts: 
             raise DataError(
                 f"{name}, line 1: column {column!r} is missing; got {', '.join(header)}, wanted {', '.join(wanted)}"
             )
-    try:
-        frame = _parse(content, name, {**dict.fromkeys(integers, np.int64), **dict.fromkeys(texts, str)})
-        negative = any((frame[column] < 0).any() for column in integers)
-    except (ValueError, OverflowError):
-        negative = True  # some number does not parse; the slow way finds which
-    if negative:
-        frame = _located(_parse(content, name, dict.fromkeys(wanted, str)), name, integers)
+    # Types of the numbers are left to pandas: asked for int64 it would quietly turn 1.0e9 into one.
+    frame = _parse(content, name, texts)
+    if not all(frame[column].dtype == np.int64 and (frame[column] >= 0).all() for column in integers):
+        frame = _located(_parse(content, name, wanted), name, integers)  # slow, and finds the line
     if frame.empty:
         raise DataError(f"{name}: got a header and no rows, wanted at least one row")
     columns: dict[str, np.ndarray] = {column: frame[column].to_numpy(dtype=np.int64) for column in integers}
@@ -77,27 +74,27 @@ def read_csv(content: bytes, *, name: str, integers: Sequence[str] = (), texts: 
 def _header(content: bytes, name: str) -> list[str]:
     first_line = content.split(b"\n", 1)[0]
     try:
-        text = first_line.decode("utf-8-sig").strip()
+        text = first_line.decode("utf-8-sig").rstrip("\r")
     except UnicodeDecodeError:
         raise DataError(f"{name}, line 1: got bytes that are not text, wanted a header of column names") from None
-    if not text:
+    if not text.strip():
         raise DataError(f"{name}: the file is empty, wanted a header of column names and rows")
-    return [column.strip().strip('"') for column in text.split(",")]
+    return [column.lstrip().strip('"') for column in text.split(",")]
 
 
-def _parse(content: bytes, name: str, types: dict[str, type]) -> pd.DataFrame:
-    """The wanted columns; blank lines are kept so that row and line numbers agree."""
+def _parse(content: bytes, name: str, texts: Sequence[str]) -> pd.DataFrame:
+    """All columns, ``texts`` as text; blank lines are kept so that row and line numbers agree."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(
                 io.BytesIO(content),
-                usecols=list(types),
-                dtype=types,
+                dtype=dict.fromkeys(texts, str),
                 index_col=False,
                 keep_default_na=False,
                 skip_blank_lines=False,
                 skipinitialspace=True,
+                low_memory=False,
                 encoding="utf-8-sig",
             )
     except pd.errors.ParserError as error:
