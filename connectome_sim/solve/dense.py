@@ -6,7 +6,7 @@ A kernel is any object with the two functions of ``Kernel``; another one (sparse
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -62,6 +62,7 @@ class Gradients:
 Tape = tuple[Tensor, Tensor]
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """What the fused backend needs of an implementation."""
 

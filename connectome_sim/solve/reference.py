@@ -124,7 +124,9 @@ def _odeint(
     if options.adaptive:
         unit, per_sample, settings = drive.time_step, 1, {}
         if options.method != "scipy_solver":
-            settings = {"norm": _worst_trial, "max_num_steps": options.max_steps}
+            # the solvers land on every output time: some of their interpolants are far less accurate than their steps
+            landings = torch.arange(1, n_steps + 1, dtype=torch.float64, device=state.device)
+            settings = {"norm": _worst_trial, "max_num_steps": options.max_steps, "step_t": landings}
     else:
         assert options.step is not None
         per_sample = steps_per_sample(drive, options.step)
