@@ -22,9 +22,10 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Shapes and types in annotations are checked on every call of the package, so it must not be imported already.
+# As for the static type checker, an int will do where a float is asked for (PEP 484).
 if "connectome_sim" in sys.modules:
     raise pytest.UsageError("connectome_sim was imported before tests/conftest.py: its annotations would go unchecked")
-install_import_hook("connectome_sim", "beartype.beartype")
+install_import_hook("connectome_sim", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 # No deadline: the first call of a compiled kernel is slow. Derandomised: a failure is the same on every machine.
 hypothesis.settings.register_profile("connectome_sim", deadline=None, derandomize=True, max_examples=50)
