@@ -15,6 +15,8 @@ from connectome_sim.axes import Current
 from connectome_sim.errors import ConfigError
 from connectome_sim.tasks.trials import Cue, Trials, from_arrays, headings, n_steps
 
+JUMPS_DEG = (45.0, 90.0, 135.0, 180.0)  # deg, cue offsets of the protocol; chosen
+
 
 def constant(
     velocities_deg: Sequence[float] | np.ndarray, *, headings_per_velocity: int = 1, duration: float, time_step: float
@@ -27,12 +29,8 @@ def constant(
 
 def rest(*, n_trials: int, duration: float, time_step: float, random: Generator | None = None) -> Trials:
     """No input after the cue; headings evenly spaced, or jittered with a generator."""
-    return from_arrays(
-        np.zeros((n_steps(duration, time_step), n_trials)), headings(n_trials, random), time_step, "rest"
-    )
-
-
-JUMPS_DEG = (45.0, 90.0, 135.0, 180.0)  # deg, cue offsets of the protocol; chosen
+    velocity = np.zeros((n_steps(duration, time_step), n_trials))
+    return from_arrays(velocity, headings(n_trials, random), time_step, "rest")
 
 
 def jump(

@@ -65,6 +65,7 @@ class Pairs:
 
 
 def no_pairs() -> Pairs:
+    """No pair at all."""
     return Pairs(
         torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
     )
@@ -213,6 +214,7 @@ def headings(n: int, random: Generator | None = None) -> np.ndarray:
 
 
 def from_arrays(velocity: np.ndarray, heading: np.ndarray, time_step: float, kind: str) -> Trials:
+    """Trials of one kind from velocities [T, B], rad/s, and cue headings [B], rad."""
     return Trials(
         torch.from_numpy(heading), torch.from_numpy(np.ascontiguousarray(velocity)), time_step, (kind,) * len(heading)
     )

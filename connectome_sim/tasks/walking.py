@@ -1,4 +1,7 @@
-"""The angular velocity of a walking fly: a stationary process with the measured distribution and correlation time."""
+"""The angular velocity of a walking fly: a stationary process with its measured distribution and correlation time.
+
+Knows nothing of how trials are used.
+"""
 
 from __future__ import annotations
 
