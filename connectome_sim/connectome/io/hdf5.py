@@ -79,9 +79,10 @@ def read(path: Path) -> Connectome:
 
 def _check_format(file: h5py.File, path: Path) -> None:
     found, version = file.attrs.get("format"), file.attrs.get("format_version")
+    version = int(version) if isinstance(version, np.integer) else version
     if found != FORMAT:
         raise DataError(f"{path}, attribute 'format': got {found!r}, wanted {FORMAT!r}")
-    if not isinstance(version, int | np.integer) or version < 1:
+    if not isinstance(version, int) or version < 1:
         raise DataError(
             f"{path}, attribute 'format_version': got {version!r}, wanted a number from 1 to {FORMAT_VERSION}"
         )
@@ -93,7 +94,7 @@ def _check_format(file: h5py.File, path: Path) -> None:
 
 
 def _read_counts(file: h5py.File, path: Path) -> sp.csr_array:
-    n = len(file["neurons/id"])
+    n = len(_get(file, "neurons/id"))
     data, indices, indptr = (_get(file, f"counts/{name}") for name in ("data", "indices", "indptr"))
     try:
         counts = sp.csr_array((data, indices, indptr), shape=(n, n))
@@ -115,9 +116,8 @@ def _read_signs(file: h5py.File) -> Signs:
 
 
 def _read_provenance(file: h5py.File) -> Provenance:
-    group = file["provenance"]
-    source = {name: str(group.attrs[name]) for name in _SOURCE}
-    return Provenance(**source, history=tuple(str(step) for step in _get(file, "provenance/history")))
+    history = tuple(str(step) for step in _get(file, "provenance/history"))
+    return Provenance(**{name: str(file["provenance"].attrs[name]) for name in _SOURCE}, history=history)
 
 
 def _put(file: h5py.File, name: str, array: np.ndarray) -> None:
@@ -129,6 +129,8 @@ def _put(file: h5py.File, name: str, array: np.ndarray) -> None:
 
 
 def _get(file: h5py.File, name: str) -> np.ndarray:
+    if name not in file:
+        raise KeyError(f"/{name}")
     values = file[name]
     if h5py.check_string_dtype(values.dtype) is not None:
         return np.array(values.asstr()[()].tolist(), dtype=str)

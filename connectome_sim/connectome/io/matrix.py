@@ -56,8 +56,12 @@ def from_matrix(
         raise DataError(f"matrix orientation: got {orientation!r}, wanted 'post_pre' (rows postsynaptic) or 'pre_post'")
     counts = _square(matrix)
     n = counts.shape[0]
+    if ids is not None and len(ids) != n:
+        raise DataError(f"matrix, field 'ids': got {len(ids)}, wanted {n}, one per row of the {n} x {n} matrix")
     if ids is not None and (wrong := [i for i in ids if not isinstance(i, str)]):
         raise DataError(f"matrix, field 'ids': got {wrong[0]!r}, wanted strings (integers written out, never floats)")
+    if len(types) != n:
+        raise DataError(f"matrix, field 'types': got {len(types)}, wanted {n}, one per row of the {n} x {n} matrix")
     type_array = np.array(types, dtype=str)
     neurons = Neurons(
         id=np.array(ids if ids is not None else range(n), dtype=str),
@@ -68,8 +72,6 @@ def from_matrix(
         glomerulus=_column(glomeruli, n, 0),
         ring_angle=_column(ring_angles, n, np.nan),
     )
-    if len(neurons) != n:
-        raise DataError(f"matrix, labels: got {len(neurons)}, wanted {n}, one per row of the {n} x {n} matrix")
     counts = checked_counts(counts.T if orientation == "pre_post" else counts, n)
     digest = hashlib.sha256(
         b"".join(np.asarray(a, dtype="<i8").tobytes() for a in (counts.indptr, counts.indices, counts.data))
