@@ -23,6 +23,8 @@ from connectome_sim.records import atomic
 from connectome_sim.records.checkpoint import read_checkpoint, write_checkpoint
 from connectome_sim.records.manifest import Manifest, RunStatus
 
+Row = Mapping[str, Any]  # name -> number, NumPy scalar or tensor of one element; anything else is refused
+
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _CHECKPOINT = re.compile(r"step_(\d{8})\.safetensors")
 
@@ -131,7 +133,7 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise RunFolderError(f"{path}: line {rows.line_num}: not a row of numbers ({error}).") from error
 
-    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+    def write_history(self, rows: Sequence[Row]) -> None:
         """Replaces ``history.csv``; its columns are the union over rows. Numbers read back exactly."""
         columns = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO()
@@ -140,7 +142,7 @@ class RunFolder:
         writer.writerows({name: repr(_number(value)) for name, value in row.items()} for row in rows)
         atomic.write_text(self.path / "history.csv", text.getvalue())
 
-    def append_history(self, rows: Iterable[Mapping[str, float]]) -> None:
+    def append_history(self, rows: Iterable[Row]) -> None:
         """Adds rows at the end of ``history.csv``."""
         self.write_history([*self.history(), *rows])
 
@@ -158,9 +160,9 @@ class RunFolder:
         for name, value in content.items():
             if value is not None and not isinstance(value, (int, float)):
                 raise RunFolderError(f"{path}: {name} is {value!r}, wanted a number or null.")
-        return {name: math.nan if value is None else value for name, value in content.items()}
+        return {name: math.nan if value is None else float(value) for name, value in content.items()}
 
-    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+    def write_metrics(self, metrics: Row) -> None:
         """Replaces ``metrics.json``. A number that is not finite is written as null.
 
         Raises:
@@ -173,7 +175,7 @@ class RunFolder:
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         atomic.write_text(self.path / "metrics.json", json.dumps(finite, indent=2, allow_nan=False) + "\n")
 
-    def update_metrics(self, metrics: Mapping[str, float]) -> None:
+    def update_metrics(self, metrics: Row) -> None:
         """Adds metrics to ``metrics.json``, replacing those of the same name."""
         self.write_metrics({**self.metrics(), **metrics})
 
