@@ -8,7 +8,7 @@ import pytest
 from connectome_sim import circular
 from connectome_sim.connectome.anatomy import CIRCUITS, CORE, EXR, head_direction_circuit
 from connectome_sim.connectome.connectome import Connectome
-from connectome_sim.connectome.download import DATASETS
+from connectome_sim.connectome.download import DATASETS, download
 from connectome_sim.connectome.io import graph, hdf5, hemibrain
 from connectome_sim.errors import ConfigError
 
@@ -48,6 +48,11 @@ def offsets(c: Connectome, post: np.ndarray, pre: np.ndarray) -> tuple[np.ndarra
 def test_the_dataset_is_recognised(whole: Connectome) -> None:
     assert whole.n_neurons == 21_739
     assert whole.provenance.version == "v1.2"
+
+
+def test_the_real_tables_pass_the_check_of_a_download(hemibrain_dir: Path) -> None:
+    # a dataset that is there is checked, digest and circuit, and left alone: no network is needed
+    assert download("hemibrain", folder=hemibrain_dir.parent, progress=False) == hemibrain_dir
 
 
 def test_the_core_has_the_published_numbers(core: Connectome) -> None:
