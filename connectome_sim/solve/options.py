@@ -29,10 +29,11 @@ class SolveOptions:
     Attributes:
         backend: "fused" (own stepping, fast gradient) or "reference" (torchdiffeq).
         method: fused: euler, heun, rk4, exponential_euler; reference: euler, midpoint, heun2, heun3, rk4 (the 3/8 rule
-            there), explicit_adams, implicit_adams with a fixed step, dopri5, dopri8, bosh3, fehlberg2, adaptive_heun,
-            scipy_solver (LSODA, forward only unless adjoint) with error control.
+            there), explicit_adams (order 3), implicit_adams (order 4, iterated to rtol) with a fixed step, dopri5,
+            dopri8, bosh3, fehlberg2, adaptive_heun, scipy_solver (LSODA, forward only unless adjoint) with error
+            control.
         step: step of a fixed method, s: the drive's time step or an integer fraction of it. Adaptive methods take none.
-        rtol: relative tolerance of an adaptive method; by precision if not given.
+        rtol: relative tolerance of an adaptive method and of implicit_adams; by precision if not given.
         atol: absolute tolerance of an adaptive method; by precision if not given.
         adjoint: reference only: gradient by the adjoint equation (memory for the output only) instead of
             backpropagation.
