@@ -1,0 +1,22 @@
+"""The held-out protocol: how well a network keeps and integrates a heading. Knows no loss and no optimiser."""
+
+from __future__ import annotations
+
+from connectome_sim.evaluate.evaluation import PROBES, EvaluationResult, evaluate
+from connectome_sim.evaluate.protocol import FULL, QUICK, Protocol, check_step
+from connectome_sim.evaluate.stored import restore, store
+from connectome_sim.evaluate.success import Bound, success
+
+__all__ = [
+    "FULL",
+    "PROBES",
+    "QUICK",
+    "Bound",
+    "EvaluationResult",
+    "Protocol",
+    "check_step",
+    "evaluate",
+    "restore",
+    "store",
+    "success",
+]

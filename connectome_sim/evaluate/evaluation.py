@@ -1,0 +1,96 @@
+"""The held-out evaluation of one network: every probe, one flat table of numbers. Knows no fit and no run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from connectome_sim.errors import ConfigError
+from connectome_sim.evaluate import probes
+from connectome_sim.evaluate.protocol import FULL, Protocol, check_step
+from connectome_sim.evaluate.trace import Progress, Runner
+from connectome_sim.model import RateNetwork
+from connectome_sim.readout import Readout
+from connectome_sim.records import write_arrays
+from connectome_sim.solve import SolveOptions
+
+PROBES = ("walking", "constant", "jump", "noise")  # rest runs with walking, in one batch
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: name with unit -> number; NaN where a figure does not exist.
+        arrays: name -> array, for figures (see :meth:`save`).
+    """
+
+    metrics: Mapping[str, float]
+    arrays: Mapping[str, np.ndarray]
+
+    def save(self, path: Path) -> None:
+        """Writes the arrays to ``evaluation.h5``; the metrics belong into ``metrics.json``.
+
+        Raises:
+            RunFolderError: the file cannot be written.
+        """
+        write_arrays(path, self.arrays)
+
+
+def evaluate(
+    network: RateNetwork,
+    readout: Readout,
+    *,
+    seed: int,
+    protocol: Protocol = FULL,
+    step: float = 1e-3,
+    method: str = "rk4",
+    dtype: torch.dtype = torch.float64,
+    fit_step: float | None = None,
+    which: tuple[str, ...] = PROBES,
+    progress: Progress | None = None,
+) -> EvaluationResult:
+    """Runs the held-out protocol (section 4 of the project's science notes) on traces that no fit ever sees.
+
+    Args:
+        network: what to measure; converted to ``dtype``.
+        readout: its decoder.
+        seed: of the held-out traces; disjoint from every fit's stream, also for the same number.
+        protocol: durations, headings, thresholds.
+        step: integration step, s.
+        method: fixed-step method of the solver.
+        dtype: precision of the simulation.
+        fit_step: integration step of the fit, s, where there was one.
+        which: probes to run, of :data:`PROBES`; rest comes with walking.
+        progress: called with (probe, seconds done, seconds in all).
+
+    Raises:
+        ConfigError: a step less than four times finer than the fit's, or an unknown probe.
+        StepError: a step that cannot resolve the fastest time constant or does not divide the protocol's input step.
+        SolveError: a network that diverges wherever it starts.
+    """
+    check_step(step, fit_step=fit_step)
+    unknown = set(which) - set(PROBES)
+    if unknown or not which:
+        raise ConfigError(f"evaluation, which: got {which}, wanted some of {PROBES}")
+    options = SolveOptions(method=method, step=step)
+    run = Runner(network.detach().to(dtype=dtype), readout.to(dtype=dtype), protocol, options, progress)
+    metrics: dict[str, float] = {}
+    arrays: dict[str, np.ndarray] = {}
+    with torch.no_grad():
+        for name, probe in (
+            ("walking", lambda: probes.walking_and_rest(run, seed)),
+            ("constant", lambda: probes.constant(run)),
+            ("jump", lambda: probes.jump(run)),
+            ("noise", lambda: probes.noise(run, seed)),
+        ):
+            if name in which:
+                found, kept = probe()
+                metrics |= found
+                arrays |= kept
+    return EvaluationResult(metrics, arrays)
