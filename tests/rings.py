@@ -71,4 +71,5 @@ def stored_ring(*, seed: int = 3, n: int = 48, gain: float = 1.0) -> FittedNetwo
         seed=seed,
         dataset="analytic ring",
         dataset_sha256="0" * 64,
+        step=2e-3,
     )
