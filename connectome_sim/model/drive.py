@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from connectome_sim.axes import Current, State, VelocityTrace
+from connectome_sim.axes import State, VelocityTrace
 from connectome_sim.errors import ShapeError, StepError
 
 
@@ -31,7 +31,7 @@ class Drive:
 
     time_step: float
     angular_velocity: VelocityTrace
-    current: Current | None = None
+    current: Float[Tensor, "_ _ neuron"] | None = None  # steps and trials checked below: either may be 1
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.time_step) and self.time_step > 0):

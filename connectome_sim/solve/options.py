@@ -38,7 +38,7 @@ class SolveOptions:
         adjoint: reference only: gradient by the adjoint equation (memory for the output only) instead of
             backpropagation.
         steps_per_time_constant: the fewest steps a time constant must span for a fixed method.
-        max_steps: adaptive methods: steps allowed per stretch of constant drive before a trial counts as stalled.
+        max_steps: adaptive methods: steps allowed within one step of the drive before a trial counts as stalled.
 
     Raises:
         SolveError: unknown backend or method, unusable tolerance, or an option that the method cannot honour.

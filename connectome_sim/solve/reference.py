@@ -33,14 +33,18 @@ class _SolverGaveUpError(Exception):
     """torchdiffeq stopped: step underflow, step budget, non-finite state, or an iteration that did not converge."""
 
 
+class _DivergedError(_SolverGaveUpError):
+    """A state beyond ``MAX_RATE``: what comes after it is not worth the ever smaller steps it would take."""
+
+
 def integrate(
     network: RateNetwork, initial: State, drive: Drive, options: SolveOptions
 ) -> tuple[Trajectory, Bool[Tensor, " batch"]]:
     """Rates [T + 1, B, N] on the drive's grid, and which trials the solver gave up on (NaN from there on).
 
-    Trials share the steps of an adaptive method, chosen for the worst of them. Where the solver gives up on a batch,
-    its trials are integrated one at a time, so that only the culprit is lost. A trial that diverged takes no part in
-    what follows.
+    Trials share the steps of an adaptive method, chosen for the worst of them. Where it fails on a batch, the trials
+    are integrated one at a time, so that only the culprit is lost, from the stretch on in which it failed. A lost trial
+    takes no part in what follows.
 
     Args:
         network: the rate network.
@@ -110,9 +114,10 @@ def _advance(
     gave_up = torch.zeros(state.shape[0], dtype=torch.bool, device=state.device)
     try:
         return _odeint(network, state, external, last - first, drive, options), gave_up
-    except _SolverGaveUpError:
+    except _SolverGaveUpError as failure:
         if state.shape[0] == 1:
-            return state.new_full((last - first, *state.shape), float("nan")), ~gave_up
+            lost = state.new_full((last - first, *state.shape), float("nan"))
+            return lost, gave_up if isinstance(failure, _DivergedError) else ~gave_up
     alone = [
         _advance(network, state[b : b + 1], drive.trials(slice(b, b + 1)), stretch, options)
         for b in range(state.shape[0])
@@ -146,6 +151,12 @@ def _odeint(
     def derivative(_: Tensor, rates: Tensor) -> Tensor:
         return blend * (network.activation.value(rates @ weights.T + external) - rates)
 
+    def refuse_divergence(_: Tensor, rates: Tensor, __: Tensor) -> None:
+        if not bool((rates.abs() <= MAX_RATE).all()):
+            raise _DivergedError
+
+    if options.adaptive and options.method != "scipy_solver":
+        derivative.callback_accept_step = refuse_divergence  # type: ignore[attr-defined]  # torchdiffeq's way to ask
     solver: Callable[..., Any] = torchdiffeq.odeint
     extra: dict[str, Any] = {}
     if options.adjoint:
@@ -160,6 +171,8 @@ def _odeint(
         raise _SolverGaveUpError(str(failure)) from failure
     if rates.shape[0] != n_steps + 1:  # SciPy returns what it reached
         raise _SolverGaveUpError(f"stopped after {rates.shape[0]} of {n_steps + 1} times")
+    if options.adaptive:  # trials share the steps, so one that diverged has spoiled the others
+        refuse_divergence(times, rates, times)
     return rates[1:]
 
 
