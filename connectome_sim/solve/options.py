@@ -31,7 +31,7 @@ class SolveOptions:
         method: fused: euler, heun, rk4, exponential_euler; reference: euler, midpoint, heun2, heun3, rk4 (the 3/8 rule
             there), explicit_adams (order 3), implicit_adams (order 4, iterated to rtol) with a fixed step, dopri5,
             dopri8, bosh3, fehlberg2, adaptive_heun, scipy_solver (LSODA, forward only unless adjoint) with error
-            control.
+            control (fehlberg2 estimates its error too low at loose tolerances: for comparison only).
         step: step of a fixed method, s: the drive's time step or an integer fraction of it. Adaptive methods take none.
         rtol: relative tolerance of an adaptive method and of implicit_adams; by precision if not given.
         atol: absolute tolerance of an adaptive method; by precision if not given.

@@ -40,9 +40,14 @@ def options(backend: str, method: str) -> SolveOptions:
 
 @pytest.mark.parametrize(("backend", "method"), FIXED + ADAPTIVE)
 def test_every_method_decays_as_the_equation_says(backend: str, method: str) -> None:
-    """Analytic: without weights and input, r = r0 e^(-t/tau); Euler at h/tau = 0.1 is 0.02 away after one tau."""
+    """Analytic: without weights and input, r = r0 e^(-t/tau); Euler at h/tau = 0.1 is 0.02 away after one tau.
+
+    fehlberg2 estimates its error as h^2 / 512, blind to its own h^3 / 6, so it takes h = 0.2 tau: 0.0025 away.
+    """
     rates = solve(network(), start((0.5, 1.0)), drive(trials=1), options(backend, method)).rates
-    assert rates[-1, 0].tolist() == pytest.approx([0.5 / math.e, 1 / math.e], abs=0.02 if method == "euler" else 1e-3)
+    assert rates[-1, 0].tolist() == pytest.approx(
+        [0.5 / math.e, 1 / math.e], abs={"euler": 0.02, "fehlberg2": 0.003}.get(method, 1e-3)
+    )
     assert torch.equal(rates[0], start((0.5, 1.0)))
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from connectome_sim import circular
+from connectome_sim.connectome.anatomy import head_direction_circuit
+from connectome_sim.connectome.io import hemibrain
 from connectome_sim.errors import DataError, SelectionError
 from connectome_sim.model import Wiring
 from tests.unit.circuits import COUNTS, SIGNS, connectome, wiring
@@ -107,3 +112,17 @@ def test_a_type_without_a_sign_is_refused() -> None:
     unsigned = connectome(signs={name: sign for name, sign in SIGNS.items() if name != "Delta7"})
     with pytest.raises(DataError, match="Delta7"):
         Wiring.from_connectome(unsigned, velocity_types=("PEN_a",))
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("pen", ["PEN_a", "PEN_b"])
+def test_in_the_hemibrain_velocity_excites_the_pen_that_push_the_bump_up(hemibrain_dir: Path, pen: str) -> None:
+    """PEN excite EPG about +55 (right) and -56 degrees (left) from their own place on the ring (measured, v1.2)."""
+    circuit = head_direction_circuit(hemibrain.read(hemibrain_dir), classes=("EPG", "PEN_a", "PEN_b"))
+    w = Wiring.from_connectome(circuit, dtype=torch.float64)
+    angle, is_pen = w.ring_angle.numpy(), circuit.neurons.type == pen
+    for side in (1, -1):
+        rows, columns = w.epg_mask.numpy(), is_pen & (w.velocity_side.numpy() == side)
+        offset = circular.difference(angle[rows][:, None], angle[columns][None, :])
+        pull = (w.connections.numpy()[np.ix_(rows, columns)] * np.exp(1j * offset)).sum()
+        assert np.rad2deg(np.angle(pull)) == pytest.approx(55 * side, abs=10)
