@@ -1,0 +1,201 @@
+"""Ways to move parameters downhill: Adam on gradients, Gauss-Newton on residuals. Knows no losses and no network.
+
+An optimiser is a frozen description; ``start`` gives its running state, which takes one step at a time and can be saved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from connectome_sim.errors import ConfigError, FitError
+from connectome_sim.fit.objective import Objective, Terms, trainable
+from connectome_sim.model.parameters import Parameters
+from connectome_sim.tasks import Trials
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did: the total before it, each loss's mean, and the optimiser's own numbers for the history."""
+
+    total: float
+    report: Mapping[str, float]
+    numbers: Mapping[str, float]
+
+
+@runtime_checkable
+class Running(Protocol):
+    """An optimiser at work on one set of parameters."""
+
+    def step(self, objective: Objective, trials: Trials, terms: Terms, progress: float) -> Step:
+        """Move the parameters once. ``progress`` is the share of all iterations done, 0 to 1."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on exactly."""
+        ...
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over a saved state."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam:
+    """Adam on the gradient through the solver, clipped, with a short warm-up and a cosine decay.
+
+    Attributes:
+        learning_rate: at its peak, in units of raw parameters (log-gains, thresholds); chosen.
+        final_share: share of it at the end; chosen.
+        warm_up: iterations of linear warm-up; chosen.
+        gradient_clip: largest norm of the gradient; chosen.
+    """
+
+    learning_rate: float = 0.03
+    final_share: float = 0.05
+    warm_up: int = 10
+    gradient_clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "gradient_clip"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ConfigError(f"optimizer adam, {name}: got {getattr(self, name)}, wanted more than 0")
+        if not 0 <= self.final_share <= 1 or self.warm_up < 0:
+            raise ConfigError(
+                f"optimizer adam: got final_share={self.final_share}, warm_up={self.warm_up}, wanted 0 to 1, 0 or more"
+            )
+
+    def start(self, parameters: Parameters) -> Running:
+        """The optimiser on these parameters."""
+        return _RunningAdam(self, parameters)
+
+
+class _RunningAdam:
+    def __init__(self, options: Adam, parameters: Parameters) -> None:
+        self._options, self._parameters, self._taken = options, parameters, 0
+        self._leaves = [parameters.raw[family] for family in trainable(parameters)]
+        self._adam = torch.optim.Adam(self._leaves, lr=options.learning_rate, betas=(0.9, 0.98))
+
+    def step(self, objective: Objective, trials: Trials, terms: Terms, progress: float) -> Step:
+        o = self._options
+        decay = o.final_share + (1 - o.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
+        rate = o.learning_rate * decay * min(1.0, (self._taken + 1) / max(o.warm_up, 1))
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        self._adam.zero_grad()
+        value, report = objective.evaluate(self._parameters, trials, terms)
+        if not torch.isfinite(value):
+            raise FitError(f"the loss is {float(value)}; use a smaller learning rate or tighter parameter bounds")
+        value.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._leaves, o.gradient_clip)
+        if not torch.isfinite(norm):
+            raise FitError("the gradient is not finite; use a smaller learning rate or tighter parameter bounds")
+        self._adam.step()
+        self._taken += 1
+        return Step(
+            float(value),
+            {name: float(mean) for name, mean in report.items()},
+            {"learning_rate": rate, "gradient_norm": float(norm)},
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {"adam": self._adam.state_dict(), "taken": self._taken}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self._adam.load_state_dict(state["adam"])
+        self._taken = int(state["taken"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussNewton:
+    """Damped Gauss-Newton (Levenberg-Marquardt) on the residuals of all losses.
+
+    Sixty parameters and ten thousand residuals: the Jacobian costs some ten gradients and a step with it replaces
+    hundreds of gradient steps, because the parameters' scales and their trade-offs are in it. One step solves
+    (J^T J + damping I) d = -J^T r, with the damping raised until no raw parameter moves by more than ``largest_move``
+    and the batch's total falls.
+
+    Attributes:
+        damping: at the start; chosen.
+        largest_move: of a raw parameter (a log-gain, a threshold) in one step; chosen.
+        tries: damping is raised so many times at most; the parameters stay where none helps; chosen.
+    """
+
+    damping: float = 0.05
+    largest_move: float = 0.8
+    tries: int = 6
+
+    def __post_init__(self) -> None:
+        for name in ("damping", "largest_move", "tries"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ConfigError(f"optimizer gauss_newton, {name}: got {getattr(self, name)}, wanted more than 0")
+
+    def start(self, parameters: Parameters) -> Running:
+        """The optimiser on these parameters."""
+        return _RunningGaussNewton(self, parameters)
+
+
+Optimizer = Adam | GaussNewton
+
+_LOWEST_DAMPING, _FALL, _RISE, _CREEP = 1e-7, 1 / 3, 4.0, 1.5  # chosen
+
+
+class _RunningGaussNewton:
+    def __init__(self, options: GaussNewton, parameters: Parameters) -> None:
+        self._options, self._parameters, self._damping = options, parameters, options.damping
+        self._families = trainable(parameters)
+
+    def step(self, objective: Objective, trials: Trials, terms: Terms, progress: float) -> Step:
+        linear = objective.linearise(self._parameters, trials, terms)
+        if not math.isfinite(linear.total):
+            raise FitError(f"the loss is {linear.total}; tighten the parameter bounds")
+        curvature = linear.jacobian.T @ linear.jacobian
+        gradient = linear.jacobian.T @ linear.residuals
+        before = self._raw()
+        accepted, after = 0.0, linear.total
+        for _ in range(self._options.tries):
+            move = self._move(curvature, gradient)
+            self._set(before + move)
+            with torch.no_grad():
+                value, _report = objective.evaluate(
+                    self._parameters, trials, terms, sample_every=objective.options.sample_every
+                )
+            if float(value) < linear.total:
+                accepted, after = float(move.abs().max()), float(value)
+                break
+            self._set(before)
+            self._damping *= _RISE
+        self._damping = max(self._damping * (_FALL if accepted else 1.0), _LOWEST_DAMPING)
+        return Step(
+            linear.total,
+            linear.report,
+            {"damping": self._damping, "largest_move": accepted, "total_after": after},
+        )
+
+    def _move(self, curvature: Tensor, gradient: Tensor) -> Tensor:
+        while True:
+            damped = curvature + self._damping * torch.eye(len(gradient), dtype=gradient.dtype)
+            move = -torch.linalg.solve(damped, gradient)
+            if move.abs().max() <= self._options.largest_move:
+                return move
+            self._damping *= _CREEP
+
+    def _raw(self) -> Tensor:
+        return torch.cat([self._parameters.raw[f].detach().double() for f in self._families])
+
+    @torch.no_grad()
+    def _set(self, raw: Tensor) -> None:
+        sizes = [self._parameters.raw[f].numel() for f in self._families]
+        for family, piece in zip(self._families, raw.split(sizes), strict=True):
+            self._parameters.raw[family].copy_(piece)
+
+    def state(self) -> dict[str, Any]:
+        return {"damping": self._damping}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self._damping = float(state["damping"])

@@ -1,0 +1,113 @@
+"""What a fit is told: stages, batch, cue, stopping. Knows no network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from connectome_sim.errors import ConfigError
+from connectome_sim.tasks import TrainingMix, n_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One part of the curriculum.
+
+    Attributes:
+        horizon_s: length of the trials, s.
+        iterations: steps of the optimiser.
+        n_trials: trials per batch.
+        tolerance: factor on the tolerances of the integration losses; above 1 early on, when the bump hardly exists.
+
+    Raises:
+        ConfigError: a value that is not positive.
+    """
+
+    horizon_s: float
+    iterations: int
+    n_trials: int = 64
+    tolerance: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("horizon_s", "iterations", "n_trials", "tolerance"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"stage, {name}: got {value}, wanted more than 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How a fit is run. All values are chosen.
+
+    A trial starts from the silent network: a cue for ``cue_duration_s``, then ``settle_duration_s`` without input; then
+    it is t = 0. The held-out protocol cues longer and waits longer, so a bump must not depend on either.
+
+    Attributes:
+        stages: the curriculum, in order; horizons grow.
+        time_step: inputs are held for this long, s; the solver's step is this or an integer fraction of it.
+        mix: what a batch consists of.
+        cue_amplitude: current at the centre of the cue, 1.
+        cue_concentration: of the von Mises profile of the cue, 1.
+        cue_duration_s: s.
+        settle_duration_s: s.
+        sample_every: steps between the samples that a Gauss-Newton step judges (Adam judges every step).
+        validate_every: iterations between validations, on traces of their own; the best state found is the result.
+        validation_trials: trials of the validation batch, at the last stage's horizon.
+        patience: validations of the last stage without improvement before the fit stops early; 0: never.
+        largest_failed_share: a fit whose batch has more diverged trials than this has diverged.
+
+    Raises:
+        ConfigError: no stage, horizons that shrink, or a value out of range.
+    """
+
+    stages: tuple[Stage, ...] = (
+        Stage(horizon_s=0.5, iterations=10, n_trials=32, tolerance=4.0),
+        Stage(horizon_s=0.5, iterations=8, n_trials=32, tolerance=2.0),
+        Stage(horizon_s=1.0, iterations=8, n_trials=48),
+        Stage(horizon_s=2.0, iterations=8),
+        Stage(horizon_s=4.0, iterations=8),
+    )
+    time_step: float = 0.005
+    mix: TrainingMix = field(default_factory=lambda: TrainingMix(walking=0.35, constant=0.4, rest=0.25))
+    cue_amplitude: float = 5.0
+    cue_concentration: float = 4.0
+    cue_duration_s: float = 0.3
+    settle_duration_s: float = 0.2
+    sample_every: int = 5
+    validate_every: int = 2
+    validation_trials: int = 64
+    patience: int = 0
+    largest_failed_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ConfigError("fit, stages: got none, wanted at least one")
+        horizons = [stage.horizon_s for stage in self.stages]
+        if horizons != sorted(horizons):
+            raise ConfigError(f"fit, stages: got horizons {horizons} s, wanted them to grow")
+        for name in ("time_step", "cue_amplitude", "cue_concentration", "sample_every", "validate_every"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"fit, {name}: got {value}, wanted more than 0")
+        if self.validation_trials < 1 or self.patience < 0 or not 0 <= self.largest_failed_share <= 1:
+            raise ConfigError(
+                f"fit: got validation_trials={self.validation_trials}, patience={self.patience}, "
+                f"largest_failed_share={self.largest_failed_share}, wanted at least 1, 0 or more, and 0 to 1"
+            )
+        for duration in (*horizons, self.cue_duration_s, self.settle_duration_s):
+            n_steps(duration, self.time_step)
+        for horizon in horizons:
+            n_steps(horizon, self.time_step * self.sample_every)
+
+    @property
+    def n_iterations(self) -> int:
+        """Iterations of all stages."""
+        return sum(stage.iterations for stage in self.stages)
+
+    def stage_at(self, iteration: int) -> int:
+        """Index of the stage that ``iteration`` (from 0) belongs to."""
+        for index, stage in enumerate(self.stages):
+            iteration -= stage.iterations
+            if iteration < 0:
+                return index
+        return len(self.stages) - 1

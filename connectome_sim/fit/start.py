@@ -1,0 +1,187 @@
+"""The spectral start: gains and thresholds at which a bump is about to form. Knows no loss and no trial.
+
+With raw counts and equal gains the excitatory network saturates: no bump exists and no gradient leads out. Let every
+neuron sit at the operating rate rho, where the activation has slope phi'(phi^-1(rho)), and let M be the signed,
+normalised counts with inhibition scaled by beta. Small deviations grow along an eigenvector of M if the slope times its
+eigenvalue exceeds 1. As beta rises, the uniform mode sinks and the leading pair becomes the first ring mode, a bump at
+any of two quadratures. So: the smallest beta (times a margin) at which the leading pair is a ring mode, clear of the
+next mode; an overall gain that puts slope times eigenvalue at ``lead``; thresholds that make rho the fixed point.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+
+from connectome_sim.axes import FloatArray
+from connectome_sim.errors import ConfigError, FitError
+from connectome_sim.model.activation import Activation
+from connectome_sim.model.parameters import Parameters
+from connectome_sim.model.wiring import Wiring
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralStart:
+    """Where a fit starts. All values are chosen.
+
+    Attributes:
+        operating_rate: rho.
+        lead: slope times leading eigenvalue; a bump grows above 1.
+        margin: factor on the smallest inhibition that makes the leading pair a ring mode.
+        ring_share: how much of the leading mode over EPG must be first ring harmonic, 0 to 1.
+        gap: how far the next mode must lie below, as a share of the leading eigenvalue.
+        time_constant: s.
+        velocity_gain: per rad/s.
+        jitter: SD of the seeded normal deviate added to every raw parameter.
+    """
+
+    operating_rate: float = 0.3
+    lead: float = 1.3
+    margin: float = 1.1
+    ring_share: float = 0.93
+    gap: float = 0.15
+    time_constant: float = 0.05
+    velocity_gain: float = 0.2
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("operating_rate", "lead", "margin", "ring_share", "time_constant", "velocity_gain"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ConfigError(f"start, {name}: got {getattr(self, name)}, wanted more than 0")
+        if not 0 <= self.gap < 1 or self.jitter < 0:
+            raise ConfigError(f"start: got gap={self.gap}, jitter={self.jitter}, wanted 0 to 1, and 0 or more")
+
+
+@dataclass(frozen=True)
+class RingMode:
+    """The leading mode of a signed weight matrix.
+
+    Attributes:
+        eigenvalue: real part.
+        next_eigenvalue: real part of the first mode beyond the leading pair.
+        ring_share: share of the mode over the heading neurons that is the first ring harmonic, 0 to 1.
+    """
+
+    eigenvalue: float
+    next_eigenvalue: float
+    ring_share: float
+
+
+def ring_mode(weights: FloatArray, ring_angle: FloatArray, mask: np.ndarray) -> RingMode:
+    """Leading mode of ``weights`` [post, pre] and how much of it is a first harmonic around the ring."""
+    values, vectors = np.linalg.eig(weights)
+    order = np.argsort(-values.real, kind="stable")
+    # the two vectors of a real or complex pair span one plane: judge the plane, not a vector
+    plane = vectors[mask][:, order[:2]]
+    basis = np.linalg.qr(np.concatenate([plane.real, plane.imag], axis=1))[0]
+    rank = np.linalg.matrix_rank(np.concatenate([plane.real, plane.imag], axis=1))
+    basis = np.linalg.svd(np.concatenate([plane.real, plane.imag], axis=1), full_matrices=False)[0][:, : min(2, rank)]
+    angle = ring_angle[mask]
+    harmonic = np.linalg.qr(np.stack([np.cos(angle), np.sin(angle)], axis=1))[0]
+    share = float(np.linalg.norm(harmonic.T @ basis) / math.sqrt(2))
+    return RingMode(float(values[order[0]].real), float(values[order[2]].real), share)
+
+
+def spectral_start(
+    parameters: Parameters, wiring: Wiring, activation: Activation, options: SpectralStart, random: Generator
+) -> None:
+    """Set all parameters to the spectral start, jittered.
+
+    Raises:
+        FitError: no scale of inhibition makes the leading mode a ring mode (the wiring holds no ring, or its gains
+            cannot tell inhibition from excitation).
+    """
+    matrix = wiring.connections.double().cpu().numpy()
+    types = wiring.type_index.cpu().numpy()
+    inhibitory = (wiring.type_signs < 0).double().cpu().numpy()  # [post type, pre type]
+    scales = np.geomspace(0.5, 8.0, 33) if parameters.spec.gains != "global" else np.ones(1)
+    inhibition, mode = _smallest_inhibition(matrix, types, inhibitory, wiring, options, scales)
+    slope_at = _slope_at(activation, options.operating_rate)
+    overall = options.lead / (slope_at * mode.eigenvalue)
+    table = overall * np.where(inhibitory > 0, inhibition, 1.0)
+    _set_groups(parameters, "gain", table)
+    weights = matrix * table[np.ix_(types, types)]
+    rest = weights @ np.full(len(types), options.operating_rate)
+    mean_input = np.array([rest[types == k].mean() for k in range(wiring.n_types)])
+    threshold = mean_input - _inverse(activation, options.operating_rate)
+    _set_groups(parameters, "threshold", threshold)
+    parameters.set_("time_constant", options.time_constant)
+    parameters.set_("velocity_gain", options.velocity_gain)
+    with torch.no_grad():
+        for family, raw in parameters.raw.items():
+            if raw.requires_grad:
+                raw += torch.as_tensor(options.jitter * random.standard_normal(raw.shape), dtype=raw.dtype)
+
+
+def _smallest_inhibition(
+    matrix: np.ndarray,
+    types: np.ndarray,
+    inhibitory: np.ndarray,
+    wiring: Wiring,
+    options: SpectralStart,
+    scales: np.ndarray,
+) -> tuple[float, RingMode]:
+    angle, mask = wiring.ring_angle.double().cpu().numpy(), wiring.epg_mask.cpu().numpy()
+    best: tuple[float, RingMode] | None = None
+    for scale in scales:
+        scaled = matrix * np.where(inhibitory > 0, scale, 1.0)[np.ix_(types, types)]
+        mode = ring_mode(scaled, angle, mask)
+        if mode.eigenvalue <= 0:
+            continue
+        clear = mode.next_eigenvalue <= (1 - options.gap) * mode.eigenvalue
+        if mode.ring_share >= options.ring_share and clear:
+            final = scale * options.margin
+            scaled = matrix * np.where(inhibitory > 0, final, 1.0)[np.ix_(types, types)]
+            return float(final), ring_mode(scaled, angle, mask)
+        if best is None or mode.ring_share > best[1].ring_share:
+            best = float(scale), mode
+    if best is not None and len(scales) == 1:
+        return best  # one gain for all: the wiring is what it is, and the fit will show what comes of it
+    share = "none" if best is None else f"{best[1].ring_share:.2f} at {best[0]:.2f}"
+    raise FitError(
+        f"spectral start: scaling inhibition from {scales[0]:g} to {scales[-1]:g} never made the leading mode a ring mode "
+        f"(best share {share}, wanted {options.ring_share:g} with a gap of {options.gap:g}); lower start.ring_share or "
+        "start.gap, or check signs and ring angles"
+    )
+
+
+def _set_groups(parameters: Parameters, family: str, values: np.ndarray) -> None:
+    """Set a family from a table by type (pair); groups that cover several entries get their (geometric) mean."""
+    bounds = parameters.spec.bounds[family]
+    names = parameters.names(family)
+    if family == "gain":
+        group = parameters.gain_group.cpu().numpy()
+        new = np.array([np.exp(np.log(values[group == g]).mean()) for g in range(len(names))])
+    else:
+        new = values if len(names) == len(values) else np.array([values.mean()])
+    width = 1e-3 * ((bounds.high - bounds.low) if bounds.scale == "linear" else 1.0)
+    low, high = (
+        (bounds.low + width, bounds.high - width)
+        if bounds.scale == "linear"
+        else (
+            bounds.low * (1 + width),
+            bounds.high * (1 - width),
+        )
+    )
+    parameters.set_(family, torch.as_tensor(np.clip(new, low, high)))
+
+
+def _inverse(activation: Activation, rate: float) -> float:
+    """The input at which the activation has this value."""
+    inverses = {
+        "sigmoid": lambda r: math.log(r / (1 - r)),
+        "tanh": math.atanh,
+        "softplus": lambda r: math.log(math.expm1(r)),
+        "relu": lambda r: r,
+    }
+    if activation.name in ("sigmoid", "tanh") and rate >= 1:
+        raise ConfigError(f"start, operating_rate: got {rate}, wanted less than 1 for {activation.name}")
+    return inverses[activation.name](rate)
+
+
+def _slope_at(activation: Activation, rate: float) -> float:
+    return float(activation.slope_from_value(torch.tensor(rate, dtype=torch.float64)))
