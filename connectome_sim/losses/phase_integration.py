@@ -26,13 +26,16 @@ class PhaseIntegration:
 
     Attributes:
         settle: the first seconds left out; the displacement counts from then.
-        window: None: displacement since the start. Seconds: displacement over every window of that length (over all
-            of the trial where it is shorter), which judges the velocity at each moment instead of its accumulated error.
+        window: None: displacement since the start. Seconds: displacement over every window of that length (over all of
+            the trial where it is shorter), which judges the velocity at each moment instead of its accumulated error.
         tolerance_deg: error that weighs 1/2, whatever the turn, deg.
         tolerance_deg_per_s: the same per second, deg/s.
         tolerance_share: the same per angle turned, deg/deg.
         saturation: None: the value grows with the square of the error. A number: errors beyond so many tolerances
             grow with the logarithm only (Cauchy), so that a lost bump does not outweigh all others.
+
+    Raises:
+        ConfigError: a negative number, a saturation that is not positive, or a tolerance that is 0 for a bump at rest.
     """
 
     settle: float = 0.0
@@ -52,6 +55,11 @@ class PhaseIntegration:
         )
         if self.saturation is not None and not self.saturation > 0:
             raise ConfigError(f"loss option saturation: got {self.saturation}, wanted more than zero, or none")
+        if self.tolerance_share and not (self.tolerance_deg or self.tolerance_deg_per_s):
+            raise ConfigError(
+                f"loss option tolerance_share: got {self.tolerance_share} alone, which is 0 for a bump at rest; "
+                "wanted tolerance_deg or tolerance_deg_per_s beside it"
+            )
 
     def relaxed(self, factor: float) -> PhaseIntegration:
         """The same loss with all tolerances multiplied, for the early stages of a fit."""
@@ -76,7 +84,7 @@ class PhaseIntegration:
 
     def where(self, observation: Observation) -> Bool[Tensor, "time batch"]:
         """Samples later than their reference, of valid trials."""
-        later = torch.arange(len(observation.phase), device=observation.phase.device) > self._first(observation)
+        later = torch.arange(len(observation.phase), device=observation.phase.device) > self._last_unused(observation)
         return valid_at(observation, later[:, None].expand_as(observation.phase))
 
     def _tolerance(self, observation: Observation, reference: Tensor) -> Tensor:
@@ -90,20 +98,18 @@ class PhaseIntegration:
             + math.radians(self.tolerance_deg_per_s) * time
             + self.tolerance_share * (path - path[reference])
         )
-        return sigma.clamp(min=torch.finfo(sigma.dtype).tiny ** 0.25)  # 0 only at the reference itself, not used
+        # 0 or less only at samples that do not count: the reference itself and those before it
+        return sigma.clamp(min=torch.finfo(sigma.dtype).tiny ** 0.25)
 
-    def _first(self, observation: Observation) -> int:
-        return (
-            observation.steps(self.settle) + self._window(observation) - 1
-            if self.window
-            else observation.steps(self.settle)
-        )
+    def _last_unused(self, observation: Observation) -> int:
+        """The last sample that does not count."""
+        settled = observation.steps(self.settle)
+        return settled + self._window_steps(self.window, observation) - 1 if self.window else settled
 
-    def _window(self, observation: Observation) -> int:
+    def _window_steps(self, window: float, observation: Observation) -> int:
         """Window in steps: at least one, at most what the trial has after ``settle``."""
-        assert self.window is not None
         available = len(observation.phase) - 1 - observation.steps(self.settle)
-        return max(1, min(observation.steps(self.window), available))
+        return max(1, min(observation.steps(window), available))
 
     def _reference(self, observation: Observation) -> Tensor:
         """Index of the reference sample of each sample [T + 1]."""
@@ -111,4 +117,4 @@ class PhaseIntegration:
         settled = min(observation.steps(self.settle), len(observation.phase) - 1)
         if not self.window:
             return torch.full_like(index, settled)
-        return (index - self._window(observation)).clamp(min=settled)
+        return (index - self._window_steps(self.window, observation)).clamp(min=settled)

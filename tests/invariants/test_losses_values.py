@@ -81,10 +81,79 @@ def test_integration_counts_from_the_end_of_settling() -> None:
     torch.testing.assert_close(loss(observation)[where], 1 - torch.cos(0.4 * (TIME[31:] - 0.3)))
 
 
-def test_time_scale_divides_by_elapsed_time() -> None:
+def test_a_window_longer_than_the_trial_judges_the_whole_trial_once() -> None:
+    loss, observation = PhaseIntegration(window=5.0, settle=0.2), turning(2.0, gain=0.8)
+    where = loss.where(observation)
+    assert where[:, 0].nonzero()[:, 0].tolist() == [100]
+    assert loss(observation)[where].item() == pytest.approx(1 - math.cos(0.2 * 2.0 * 0.8))  # 0.8 s after settling
+
+
+@pytest.mark.parametrize("window", [None, 0.25])
+def test_the_tolerance_grows_with_time_and_with_the_path(window: float | None) -> None:
+    observation = turning(-2.0, gain=0.8)
+    plain = PhaseIntegration(window=window)
+    loss = replace(plain, tolerance_deg=3.0, tolerance_deg_per_s=2.0, tolerance_share=0.1)
+    where = loss.where(observation)
+    time = torch.full((76,), 0.25, dtype=torch.float64) if window else TIME[1:]
+    sigma = math.radians(3.0) + math.radians(2.0) * time + 0.1 * 2.0 * time  # the path counts, not its direction
+    torch.testing.assert_close(loss(observation)[where], plain(observation)[where] / sigma**2)
+
+
+def test_an_error_of_one_tolerance_weighs_one_half() -> None:
+    observation = turning(2.0, gain=0.8)  # after 1 s the error is 0.4 rad
+    loss = PhaseIntegration(tolerance_deg=math.degrees(0.4))
+    assert loss(observation)[-1, 0].item() == pytest.approx(0.5, rel=0.02)  # 1 - cos 0.4 is 1 % short of 0.4^2 / 2
+
+
+def test_the_path_of_a_turn_there_and_back_is_its_length() -> None:
+    velocity = torch.tensor([2.0] * 50 + [-2.0] * 50, dtype=torch.float64)[:, None]
+    trials = tasks.Trials(torch.zeros(1, dtype=torch.float64), velocity, DT, ("test",))
+    observation = seen(trials, raised_cosine(trials.headings + 0.1 * TIME[:, None] + trials.displacement()))
+    loss = PhaseIntegration(tolerance_deg=1.0, tolerance_share=0.05)
+    sigma = math.radians(1.0) + 0.05 * 2.0  # back where it was after a path of 2 rad
+    assert loss(observation)[-1, 0].item() == pytest.approx((1 - math.cos(0.1)) / sigma**2)
+
+
+def test_saturation_keeps_small_errors_and_slows_large_ones() -> None:
+    observation, plain = turning(2.0, gain=0.8), PhaseIntegration(tolerance_deg=1.0)
+    u, v = plain(observation), replace(plain, saturation=3.0)(observation)
+    torch.testing.assert_close(v, 4.5 * torch.log(1 + u / 4.5))  # c^2 / 2 log(1 + 2 u / c^2), c = 3
+    small = u < 0.1  # first term left out of the logarithm: u / c^2, 1 %
+    assert small.sum() > 1
+    torch.testing.assert_close(v[small], u[small], rtol=0.012, atol=0)
+    assert v.max() < 0.1 * u.max()
+
+
+def test_relaxing_multiplies_all_tolerances_and_nothing_else() -> None:
+    loss = PhaseIntegration(
+        settle=0.1, window=0.2, tolerance_deg=1.0, tolerance_deg_per_s=2.0, tolerance_share=0.1, saturation=3.0
+    )
+    wanted = replace(loss, tolerance_deg=4.0, tolerance_deg_per_s=8.0, tolerance_share=0.4)
+    assert loss.relaxed(4.0) == wanted
     observation = turning(2.0, gain=0.8)
-    plain, scaled = PhaseIntegration()(observation), PhaseIntegration(time_scale=0.5)(observation)
-    torch.testing.assert_close(scaled[:, 0] * (1 + TIME / 0.5), plain[:, 0])
+    unsaturated = replace(loss, saturation=None)
+    where = loss.where(observation)
+    torch.testing.assert_close(
+        unsaturated.relaxed(4.0)(observation)[where], unsaturated(observation)[where] / 16
+    )  # sigma^-2
+
+
+def test_values_that_do_not_count_are_finite_whatever_the_precision() -> None:
+    # what stands before the reference is divided by a tolerance of nothing; 0 times infinity would reach the gradient
+    observation = turning(2.0, gain=0.8)
+    phase = observation.phase.float().requires_grad_()
+    single = replace(
+        observation,
+        phase=phase,
+        rates=observation.rates.float(),
+        velocity=observation.velocity.float(),
+        displacement_target=observation.displacement_target.float(),
+    )
+    loss = PhaseIntegration(settle=0.3, tolerance_deg_per_s=2.0, tolerance_share=0.1)
+    value, _ = total({"integration": WeightedLoss(1.0, loss)}, single)
+    value.backward()
+    assert torch.isfinite(loss(single)).all()
+    assert torch.isfinite(phase.grad).all()
 
 
 def test_drift_is_the_square_of_the_displacement_beyond_one_turn() -> None:
@@ -243,6 +312,9 @@ def test_a_loss_that_is_not_finite_is_not_hidden() -> None:
         (lambda: WeightedLoss(-1.0, Drift()), "weight: got -1.0"),
         (lambda: WeightedLoss(math.nan, Drift()), "weight: got nan"),
         (lambda: PhaseIntegration(window=-1.0), "window: got -1.0"),
+        (lambda: PhaseIntegration(tolerance_deg=-1.0), "tolerance_deg: got -1.0"),
+        (lambda: PhaseIntegration(saturation=0.0), "saturation: got 0.0"),
+        (lambda: PhaseIntegration(tolerance_share=0.1), "tolerance_share: got 0.1 alone"),
         (lambda: Bump(lowest_mean=0.5, highest_mean=0.1), "highest_mean"),
         (lambda: Coverage(harmonics=0), "harmonics 0"),
         (lambda: LinearConsistency()(resting(0.0)), "without trial pairs"),
