@@ -114,9 +114,8 @@ METRICS = {
 }
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    folder = RunFolder.create(tmp_path / "run", Manifest.start(seeds={"fit": 7}, dataset="hemibrain"))
+def finished_run(path: Path) -> RunFolder:
+    folder = RunFolder.create(path, Manifest.start(seeds={"fit": 7}, dataset="hemibrain"))
     hdf5.write(connectome(), folder.connectome)
     write_network(folder.network, [network()])
     folder.write_history(history())
@@ -127,8 +126,13 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 @pytest.fixture
-def saved(run: RunFolder) -> SavedRun:
-    return SavedRun.read(run)
+def run(tmp_path: Path) -> RunFolder:
+    return finished_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> SavedRun:
+    return SavedRun.read(finished_run(tmp_path_factory.mktemp("runs") / "run"))
 
 
 def texts(figure: Figure) -> str:
