@@ -12,9 +12,10 @@ from connectome_sim.axes import State, Trajectory
 from connectome_sim.errors import SolveError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
-from connectome_sim.solve.dense import DENSE, Kernel, Problem
+from connectome_sim.solve.dense import Kernel, Problem
 from connectome_sim.solve.options import steps_per_sample
 from connectome_sim.solve.scheme import SCHEMES
+from connectome_sim.solve.sparse import SPARSE
 
 
 class _Stepping(torch.autograd.Function):
@@ -53,7 +54,7 @@ def integrate(
     *,
     method: str,
     step: float,
-    kernel: Kernel = DENSE,
+    kernel: Kernel = SPARSE,
 ) -> Trajectory:
     """Rates [T + 1, B, N] on the drive's grid, differentiable once in every tensor that goes in.
 

@@ -120,9 +120,9 @@ def test_a_diverged_trial_leaves_the_gradient_of_the_others_as_if_it_were_not_th
 
 def test_no_tape_is_kept_without_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = []
-    forward = fused.DENSE.forward
+    forward = fused.SPARSE.forward
     monkeypatch.setattr(
-        type(fused.DENSE), "forward", lambda self, problem, *, keep: kept.append(keep) or forward(problem, keep=keep)
+        type(fused.SPARSE), "forward", lambda self, problem, *, keep: kept.append(keep) or forward(problem, keep=keep)
     )
     network = small.requiring_grad(small.network())
     with torch.no_grad():
