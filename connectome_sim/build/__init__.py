@@ -1,0 +1,29 @@
+"""From a configuration to results in a run folder: the verbs, callable from Python. Knows no command line.
+
+A fit in three lines::
+
+    from connectome_sim.build import run_fit
+    from connectome_sim.config import compose
+
+    outcome = run_fit(compose("fit", ["+experiment=quickstart", "seed=1", "run=runs/mine"]))
+"""
+
+from __future__ import annotations
+
+from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
+from connectome_sim.build.objects import circuit, source, wiring
+from connectome_sim.build.scores import score_table
+from connectome_sim.build.verbs import run_evaluate, run_export, run_figures
+
+__all__ = [
+    "FitOutcome",
+    "circuit",
+    "resume_fit",
+    "run_evaluate",
+    "run_export",
+    "run_figures",
+    "run_fit",
+    "score_table",
+    "source",
+    "wiring",
+]

@@ -1,0 +1,72 @@
+"""Measuring the network of a run: held-out metrics and arrays into its folder. Knows no optimiser."""
+
+from __future__ import annotations
+
+from tqdm.auto import tqdm
+
+from connectome_sim.config import EvaluationConfig, FitConfig
+from connectome_sim.connectome.connectome import Connectome
+from connectome_sim.evaluate import EvaluationResult, evaluate, restore, store
+from connectome_sim.evaluate.trace import Progress
+from connectome_sim.model import RateNetwork
+from connectome_sim.readout import Readout
+from connectome_sim.records import FittedNetwork
+
+_BAR = "{desc}: {n:.0f} of {total} s simulated"
+
+
+def stored(config: FitConfig, connectome: Connectome, network: RateNetwork, readout: Readout) -> FittedNetwork:
+    """The fitted network in plain float64 arrays, as ``network.h5`` holds it."""
+    neurons, origin = connectome.neurons, connectome.provenance
+    return store(
+        network,
+        readout,
+        id=neurons.id.tolist(),
+        type=neurons.type.tolist(),
+        instance=neurons.instance.tolist(),
+        side=neurons.side.tolist(),
+        seed=config.seed,
+        dataset=origin.dataset if origin.version in origin.dataset else f"{origin.dataset} {origin.version}",
+        dataset_sha256=origin.sha256,
+        protocol=config.evaluation.protocol,
+        step=config.evaluation.step,
+    )
+
+
+def measure(
+    network: FittedNetwork, evaluation: EvaluationConfig, config: FitConfig, *, progress: bool
+) -> EvaluationResult:
+    """Run the held-out protocol on a network from its plain arrays.
+
+    Args:
+        network: as read from ``network.h5``.
+        evaluation: how to measure.
+        config: of the fit: its step, its seed.
+        progress: show a progress bar.
+
+    Raises:
+        ConfigError, StepError: a step too coarse for the network or the fit.
+        SolveError: the network diverges wherever it starts.
+    """
+    bar = tqdm(desc="evaluate", total=0, leave=False, disable=not progress, bar_format=_BAR)
+    with bar:
+        return evaluate(
+            *restore(network),
+            seed=config.seed if evaluation.seed is None else evaluation.seed,
+            protocol=evaluation.protocol,
+            step=evaluation.step,
+            method=evaluation.method,
+            fit_step=config.solve.step,
+            which=evaluation.which,
+            progress=_shown(bar),
+        )
+
+
+def _shown(bar: tqdm) -> Progress:
+    def show(probe: str, done: float, total: float) -> None:
+        bar.set_description_str(f"evaluate, {probe}", refresh=False)
+        bar.total = total
+        bar.n = done
+        bar.refresh()
+
+    return show

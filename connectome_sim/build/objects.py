@@ -1,0 +1,61 @@
+"""Objects from configuration: the connectome, its circuit, its wiring, the number of threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numba
+import torch
+
+from connectome_sim.config import ConnectomeConfig, FitConfig
+from connectome_sim.connectome import download, statistics
+from connectome_sim.connectome.anatomy import head_direction_circuit
+from connectome_sim.connectome.connectome import Connectome
+from connectome_sim.connectome.io import hdf5, hemibrain
+from connectome_sim.errors import DataError
+from connectome_sim.model import Wiring
+
+
+def source(config: ConnectomeConfig) -> Connectome:
+    """The connectome as its source holds it, before any circuit is selected.
+
+    Raises:
+        DataError: it is not there, or not what it claims to be.
+    """
+    if config.is_drawn:
+        return statistics.draw(statistics.load(config.statistics), config.draw_seed)
+    if not config.is_file:
+        return download.load(config.source, strict=config.strict)
+    path = Path(config.source)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; correct connectome.source")
+    return hdf5.read(path) if path.suffix in (".h5", ".hdf5") else hemibrain.read(path, strict=config.strict)
+
+
+def circuit(config: ConnectomeConfig) -> Connectome:
+    """The circuit that the configuration asks for: selected, labelled, signed.
+
+    Raises:
+        DataError, SelectionError, ConfigError: see `source` and `head_direction_circuit`.
+    """
+    return head_direction_circuit(
+        source(config),
+        classes=config.wanted_classes,
+        signs=config.signs,
+        sign_overrides=config.sign_pairs,
+        min_count=config.min_count,
+    )
+
+
+def wiring(config: FitConfig, connectome: Connectome) -> Wiring:
+    """The circuit as tensors."""
+    return Wiring.from_connectome(
+        connectome, velocity_types=config.velocity.types, velocity_signs=config.velocity.signs
+    )
+
+
+def use_threads(threads: int | None) -> None:
+    """Let PyTorch and numba use so many CPU threads; None leaves what they chose."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -1,0 +1,77 @@
+"""The verbs on a run that exists: evaluate, figures, export. Print nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from connectome_sim.build import measuring
+from connectome_sim.build.objects import use_threads
+from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, saved_config
+from connectome_sim.errors import ConfigError, RunFolderError
+from connectome_sim.evaluate import PROBES, success
+from connectome_sim.figures import draw_all
+from connectome_sim.records import RunFolder, read_arrays, read_network, write_network
+
+FIT_METRICS = ("validation_total", "best_iteration")
+"""Metrics that come from the fit and not from an evaluation."""
+
+
+def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
+    """Measure the network of a run again, into its ``metrics.json`` and ``evaluation.h5``.
+
+    With some of the probes only, what the others found before stays.
+
+    Returns:
+        The metrics, and one sentence for each bound of the run's configuration that does not hold. The manifest stays
+        as the fit left it.
+
+    Raises:
+        RunFolderError: no such run, or no network in it.
+        ConfigError, StepError, SolveError: as `evaluate`.
+    """
+    use_threads(config.threads)
+    folder = RunFolder.open(config.run)
+    fitted = saved_config(folder.path)
+    networks = read_network(folder.network)
+    result = measuring.measure(networks[0], config.evaluation, fitted, progress=config.progress)
+    every_probe = set(config.evaluation.which) == set(PROBES)
+    before = folder.metrics()
+    if every_probe:  # nothing that another protocol measured may stay beside it
+        before = {name: value for name, value in before.items() if name in FIT_METRICS}
+    elif folder.evaluation.exists():
+        result = replace(result, arrays={**read_arrays(folder.evaluation), **result.arrays})
+    metrics = {**before, **result.metrics}
+    succeeded, reasons = success(metrics, fitted.success)
+    result.save(folder.evaluation)
+    folder.write_metrics({**metrics, "success": succeeded})
+    return metrics, reasons
+
+
+def run_figures(config: FiguresConfig) -> Sequence[Path]:
+    """Draw the figures of a run.
+
+    Raises:
+        RunFolderError: no such run, or a damaged file in it.
+        ConfigError: an unknown format.
+    """
+    folder = RunFolder.open(config.run)
+    return draw_all(folder, formats=config.formats) if config.formats else draw_all(folder)
+
+
+def run_export(config: ExportConfig) -> Path:
+    """Write the networks of one or more runs as the members of one file.
+
+    Raises:
+        ConfigError: no run.
+        RunFolderError: no such run, no network in it, runs that do not share their neurons, or a file that exists.
+    """
+    if not config.run:
+        raise ConfigError("run: got none, wanted one or more run folders")
+    out = Path(config.out)
+    if out.exists() and not config.overwrite:
+        raise RunFolderError(f"{out}: exists already; choose another out=..., or say overwrite=true")
+    networks = [network for run in config.run for network in read_network(RunFolder.open(run).network)]
+    write_network(out, networks)
+    return out

@@ -1,0 +1,106 @@
+"""Running a verb as a Hydra application and carrying its errors out of Hydra. Knows no verb."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from connectome_sim.cli.main import ERROR, OK, report
+from connectome_sim.config import readable
+from connectome_sim.config.compose import VERSION_BASE
+from connectome_sim.errors import ConfigError, ConnectomeSimError
+from connectome_sim.resources import conf_dir
+
+# also for a configuration that comes from a run folder and says nothing about Hydra
+_WRITE_NOTHING = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none")
+
+Job = Callable[[DictConfig], int]
+
+
+class _JobFailed(Exception):
+    """A job of a sweep that has reported its error already; carries its exit code."""
+
+
+def run(verb: str, arguments: Sequence[str], job: Job) -> int:
+    """Compose the configuration of ``verb`` from command-line arguments and run ``job`` on it, or on each of a sweep.
+
+    Hydra's own options (``--help``, ``--cfg job``, ``--multirun``, ...) work as in any Hydra application.
+
+    Args:
+        verb: name of the entry configuration in ``conf/``.
+        arguments: of the command line, after the verb.
+        job: returns an exit code; may raise.
+
+    Returns:
+        The exit code; of a sweep that of the first job that failed (the others run all the same).
+
+    Raises:
+        ConnectomeSimError: of the job; ConfigError also where Hydra cannot compose the configuration.
+    """
+    codes: list[int] = []
+    errors: list[ConnectomeSimError] = []
+
+    def task(config: DictConfig) -> None:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            _one_of_many(job, config)
+            return
+        try:
+            codes.append(job(config))
+        except ConnectomeSimError as error:  # past Hydra, which would print something of its own
+            errors.append(error)
+
+    application = hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=verb)(task)
+    with _command_line(f"connectome-sim {verb}", _sorted(arguments)):
+        try:
+            application()
+        except _JobFailed as failed:
+            return int(failed.args[0])
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(f"configuration: {readable(error)}") from error
+        except SystemExit as stop:  # after --help, or an option that does not exist
+            return OK if stop.code in (None, 0) else ERROR
+    if errors:
+        raise errors[0]
+    return max(codes, default=OK)
+
+
+def _sorted(arguments: Sequence[str]) -> list[str]:
+    """Options first, overrides last, ours among them: Hydra takes no option between two overrides."""
+    overrides = [argument for argument in arguments if re.match(r"[~+]|[^-=]+=", argument)]
+    return [argument for argument in arguments if argument not in overrides] + [*_WRITE_NOTHING, *overrides]
+
+
+def _one_of_many(job: Job, config: DictConfig) -> None:
+    """A job of a sweep: reports its error at once and lets Hydra know that it failed."""
+    try:
+        code = job(config)
+    except ConnectomeSimError as error:
+        code = report(error)
+    if code != OK:
+        raise _JobFailed(code)
+
+
+@contextmanager
+def _command_line(program: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Hydra reads ``sys.argv``; with HYDRA_FULL_ERROR it raises errors in the place of printing them."""
+    argv, setting = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [program, *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if setting is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = setting

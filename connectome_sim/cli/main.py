@@ -1,0 +1,84 @@
+"""Which verb, and how errors leave: one message on standard error and an exit code. Knows no verb's options.
+
+The verbs are imported when they are wanted: PyTorch takes seconds to import, ``--help`` should not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from connectome_sim import __version__
+from connectome_sim.errors import ConnectomeSimError, FitError
+
+OK, ERROR, FAILED_FIT, INTERRUPTED = 0, 1, 2, 130
+
+USAGE = """\
+connectome-sim VERB [options]
+
+Fits the dynamics of a head-direction circuit to its connectome, and measures and draws the result.
+
+  fit        fit a network to a connectome, measure and draw it
+  evaluate   measure the network of a run on held-out trials
+  figures    draw the figures of a run
+  export     write the fitted network of one or more runs as plain arrays
+  data       list, inspect and download connectomes
+
+  connectome-sim fit +experiment=quickstart      a first result within minutes, without any download
+  connectome-sim VERB --help                     what a verb can do, with examples
+  connectome-sim --version
+
+--debug before the verb, or HYDRA_FULL_ERROR=1, shows where an error comes from.
+Exit codes: 0 success; 1 an error; 2 a fit that failed, with the reasons; 130 interrupted.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; ``arguments`` are those of the process where None. Returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given[:1]
+    given = given[debug:]
+    debug = debug or os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return OK
+    if given[0] == "--version":
+        print(__version__)
+        return OK
+    try:
+        return _verb(given[0])(given[1:])
+    except ConnectomeSimError as error:
+        if debug:
+            raise
+        return report(error)
+    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except KeyboardInterrupt:
+        print("connectome-sim: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def report(error: ConnectomeSimError) -> int:
+    """Print an error and return its exit code."""
+    print(f"connectome-sim: {error}", file=sys.stderr)
+    return FAILED_FIT if isinstance(error, FitError) else ERROR
+
+
+def _verb(name: str) -> Callable[[list[str]], int]:
+    if name == "data":
+        from connectome_sim.cli import data
+
+        return data.run
+    if name in ("fit", "evaluate", "figures", "export"):
+        from connectome_sim.cli import verbs
+
+        run: Callable[[list[str]], int] = getattr(verbs, name)
+        return run
+    return lambda _: _unknown(name)
+
+
+def _unknown(name: str) -> int:
+    print(f"connectome-sim: unknown verb {name!r}; there are fit, evaluate, figures, export, data", file=sys.stderr)
+    return ERROR

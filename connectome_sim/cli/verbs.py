@@ -1,0 +1,126 @@
+"""The verbs fit, evaluate, figures and export: from arguments to what people read. Knows no mathematics."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from connectome_sim.build import (
+    FitOutcome,
+    resume_fit,
+    run_evaluate,
+    run_export,
+    run_figures,
+    run_fit,
+    score_table,
+)
+from connectome_sim.cli import hydra_app
+from connectome_sim.cli.main import FAILED_FIT, OK, report
+from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, FitConfig, register, saved_config, typed
+from connectome_sim.config.compose import resume_config
+from connectome_sim.errors import FitError
+from connectome_sim.records import RunFolder
+
+
+def fit(arguments: list[str]) -> int:
+    """``connectome-sim fit``: exit code 0, or 2 where the fit diverged or misses a bound."""
+    if (_value("resume", arguments) or "").lower() == "true" and not _only_shows(arguments):
+        return _ended(resume_fit, resume_config(arguments))
+    register()
+
+    def job(config: DictConfig) -> int:
+        settings = HydraConfig.get()
+        notes = {
+            "overrides.yaml": OmegaConf.to_yaml(settings.overrides.task),
+            "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": settings})),
+        }
+        return _ended(lambda checked: run_fit(checked, notes=notes), typed(FitConfig, config))
+
+    return hydra_app.run("fit", arguments, job)
+
+
+def evaluate(arguments: list[str]) -> int:
+    """``connectome-sim evaluate``: exit code 0 also where a bound is missed, which it says."""
+    run = _value("run", arguments)
+    register(run=None if run is None or _only_shows(arguments) else Path(run))
+
+    def job(config: DictConfig) -> int:
+        checked = typed(EvaluateConfig, config)
+        metrics, reasons = run_evaluate(checked)
+        folder = RunFolder.open(checked.run)
+        _print_scores(folder, metrics, saved_config(folder.path))
+        _print_reasons("misses its bounds", reasons)
+        return OK
+
+    return hydra_app.run("evaluate", arguments, job)
+
+
+def figures(arguments: list[str]) -> int:
+    """``connectome-sim figures``."""
+    register()
+
+    def job(config: DictConfig) -> int:
+        for path in run_figures(typed(FiguresConfig, config)):
+            print(path)
+        return OK
+
+    return hydra_app.run("figures", arguments, job)
+
+
+def export(arguments: list[str]) -> int:
+    """``connectome-sim export``."""
+    register()
+    one = _value("run", arguments)
+    if one is not None and not one.startswith("["):
+        arguments = [f"run=[{one}]" if argument == f"run={one}" else argument for argument in arguments]
+
+    def job(config: DictConfig) -> int:
+        print(run_export(typed(ExportConfig, config)))
+        return OK
+
+    return hydra_app.run("export", arguments, job)
+
+
+def _ended(fitting: Callable[[FitConfig], FitOutcome], config: FitConfig) -> int:
+    """Run a fit and say how it ended."""
+    try:
+        outcome = fitting(config)
+    except FitError as error:
+        print(f"run folder: {config.run}")
+        return report(error)
+    except KeyboardInterrupt:
+        print(f"go on with: connectome-sim fit run={config.run} resume=true", file=sys.stderr)
+        raise
+    _print_scores(outcome.folder, outcome.metrics, config)
+    _print_reasons("the fit failed", outcome.reasons)
+    print(f"run folder: {outcome.folder.path}")
+    return OK if outcome.succeeded else FAILED_FIT
+
+
+def _print_scores(folder: RunFolder, metrics: Mapping[str, float], config: FitConfig) -> None:
+    manifest = folder.manifest()
+    drawn = ", drawn: none of its neurons is real" if config.connectome.is_drawn else ""
+    seeds = ", ".join(f"{name} {seed}" for name, seed in manifest.seeds.items())
+    print(f"held-out scores on {manifest.dataset}{drawn}; seeds: {seeds}")
+    print(score_table(metrics, config.success))
+
+
+def _print_reasons(what: str, reasons: Any) -> None:
+    if reasons:
+        print(f"connectome-sim: {what}: {'; '.join(reasons)}", file=sys.stderr)
+
+
+def _value(name: str, arguments: list[str]) -> str | None:
+    """Value of the last ``name=value``."""
+    values = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] == name]
+    return values[-1] if values else None
+
+
+def _only_shows(arguments: list[str]) -> bool:
+    """Whether Hydra is asked to show something and not to run."""
+    return any(argument in ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info") for argument in arguments)

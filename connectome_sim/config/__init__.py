@@ -1,0 +1,35 @@
+"""Typed configuration: dataclasses, their OmegaConf schemas, composing by Hydra. Knows no network and reads no data."""
+
+from __future__ import annotations
+
+from connectome_sim.config.compose import compose, register, saved_config, to_yaml
+from connectome_sim.config.schema import plain, readable, schema, typed
+from connectome_sim.config.settings import (
+    ConnectomeConfig,
+    EvaluateConfig,
+    EvaluationConfig,
+    ExportConfig,
+    FiguresConfig,
+    FitConfig,
+    TermConfig,
+    VelocityConfig,
+)
+
+__all__ = [
+    "ConnectomeConfig",
+    "EvaluateConfig",
+    "EvaluationConfig",
+    "ExportConfig",
+    "FiguresConfig",
+    "FitConfig",
+    "TermConfig",
+    "VelocityConfig",
+    "compose",
+    "plain",
+    "readable",
+    "register",
+    "saved_config",
+    "schema",
+    "to_yaml",
+    "typed",
+]

@@ -1,0 +1,118 @@
+"""Composing configurations: the schemas that Hydra sees, composing from Python, what a run folder holds of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from connectome_sim.config.schema import as_node, plain, readable, schema, typed
+from connectome_sim.config.settings import EvaluateConfig, EvaluationConfig, ExportConfig, FiguresConfig, FitConfig
+from connectome_sim.errors import ConfigError, RunFolderError
+from connectome_sim.evaluate import QUICK
+from connectome_sim.fit import Adam, GaussNewton
+from connectome_sim.resources import conf_dir
+
+C = TypeVar("C")
+
+VERBS: dict[str, type] = {
+    "fit": FitConfig,
+    "evaluate": EvaluateConfig,
+    "figures": FiguresConfig,
+    "export": ExportConfig,
+}
+"""Verb -> its configuration."""
+
+VERSION_BASE = "1.3"
+"""Hydra's defaults that the configuration is written for."""
+
+CONFIG = Path(".hydra", "config.yaml")
+"""Where a run folder holds its configuration."""
+
+
+def register(*, run: Path | None = None) -> None:
+    """Give Hydra the schemas that the files in ``conf/`` build on.
+
+    Args:
+        run: a run folder whose configuration of the evaluation is the default of ``evaluate``.
+    """
+    store = ConfigStore.instance()
+    for verb, cls in VERBS.items():
+        store.store(name=f"{verb}_schema", node=schema(cls))
+    for optimizer in (GaussNewton(), Adam()):
+        node = as_node(optimizer, tagged=True)
+        store.store(name=f"optimizer_{node.kind}_schema", node=node)
+    own = EvaluationConfig() if run is None else saved_config(run).evaluation
+    for name, evaluation in (
+        ("as_fitted", own),
+        ("full", EvaluationConfig()),
+        ("quick", EvaluationConfig(protocol=QUICK)),
+    ):
+        store.store(name=f"evaluation_{name}_schema", node=as_node(evaluation))
+    # not cached: every run of a sweep has its own
+    OmegaConf.register_new_resolver("short_id", lambda: secrets.token_hex(3), use_cache=False, replace=True)
+
+
+def compose(verb: str, overrides: Sequence[str] = ()) -> Any:
+    """The typed configuration of a verb, as on the command line: ``compose("fit", ["+experiment=quickstart"])``.
+
+    Raises:
+        ConfigError: an override that does not fit; see `typed`.
+    """
+    register()
+    try:
+        with hydra.initialize_config_dir(str(conf_dir()), version_base=VERSION_BASE, job_name=verb):
+            config = hydra.compose(verb, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"configuration: {readable(error)}") from error
+    return typed(VERBS[verb], config)
+
+
+def saved_config(run: Path) -> FitConfig:
+    """The configuration that a run folder holds, with the folder where it is now.
+
+    Raises:
+        RunFolderError: the folder holds none that can be read.
+        ConfigError: one that this version does not understand.
+    """
+    path = run / CONFIG
+    try:
+        content = OmegaConf.load(path)
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path}: no such file; {run} is not the folder of a fit") from error
+    except Exception as error:  # the YAML reader has no base class of its own errors worth naming
+        raise RunFolderError(f"{path}: cannot be read ({error})") from error
+    return replace(typed(FitConfig, content), run=str(run))
+
+
+def to_yaml(config: Any) -> str:
+    """A configuration as YAML, as a run folder keeps it."""
+    return OmegaConf.to_yaml(OmegaConf.create(plain(config)))
+
+
+def resume_config(arguments: Sequence[str]) -> FitConfig:
+    """The configuration of the run named by ``run=...``, with what may change when it is resumed.
+
+    Raises:
+        ConfigError: no run, or an argument that would change the result: a resumed run keeps its configuration.
+        RunFolderError: the folder holds no configuration.
+    """
+    allowed = ("run", "resume", "threads", "progress", "figures", "checkpoint_every")
+    given = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
+    if unknown := [key for key in given if key not in allowed]:
+        raise ConfigError(
+            f"resume=true with {', '.join(unknown)}: a resumed run keeps its own configuration; allowed beside it are "
+            f"{', '.join(allowed)}"
+        )
+    if not given.get("run"):
+        raise ConfigError("resume=true: wanted the folder of the run to go on with: run=PATH")
+    run = Path(given["run"])
+    return typed(FitConfig, {**plain(saved_config(run)), **given, "run": str(run)})

@@ -1,0 +1,341 @@
+"""What each verb is told, as frozen dataclasses made of the domain's own. Knows no yaml; reads no data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from connectome_sim.config.schema import typed
+from connectome_sim.connectome import download
+from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, head_direction_circuit
+from connectome_sim.errors import ConfigError, StepError
+from connectome_sim.evaluate import FULL, PROBES, Protocol, check_step, evaluate, success
+from connectome_sim.fit import FitOptions, GaussNewton, SpectralStart
+from connectome_sim.fit.optimizers import Optimizer
+from connectome_sim.losses import LOSSES, WeightedLoss
+from connectome_sim.losses.linear_consistency import LinearConsistency
+from connectome_sim.model import Activation, Drive, ParameterSpec, Wiring
+from connectome_sim.solve import SolveOptions
+from connectome_sim.solve.options import steps_per_sample
+
+STATISTICS = "statistics"
+"""Value of ``connectome.source`` for a connectome that is drawn from wiring statistics."""
+
+HOW = ("id", "run", "resume", "threads", "progress", "figures", "checkpoint_every")
+"""Fields of `FitConfig` that say how to run and where to put it, and do not change what is found."""
+
+
+def _default(function: Callable[..., Any], name: str) -> Any:
+    """The default that a function states for one of its arguments."""
+    return inspect.signature(function).parameters[name].default
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectomeConfig:
+    """Which connectome, and which circuit of it.
+
+    Attributes:
+        source: name of a dataset (``data list``), path of a ``.h5`` connectome file or of a hemibrain export (folder or
+            ``.tar.gz``), or "statistics": drawn from wiring statistics.
+        statistics: wiring statistics to draw from, by name or path.
+        draw_seed: seed of that draw.
+        circuit: a named circuit.
+        classes: circuit classes, in the place of a named circuit.
+        min_count: connections of fewer synapses are left out.
+        signs: class -> +1 or -1, on top of the known ones.
+        sign_overrides: postsynaptic class -> presynaptic class -> +1 or -1.
+        strict: a connection to an unknown neuron is an error.
+
+    Raises:
+        ConfigError: unknown circuit, class or source; a sign that is not +1 or -1; a seed or count out of range.
+    """
+
+    source: str = "hemibrain"
+    statistics: str = "hemibrain_core"
+    draw_seed: int = 0
+    circuit: str = "core"
+    classes: tuple[str, ...] = ()
+    min_count: int = _default(head_direction_circuit, "min_count")
+    signs: Mapping[str, int] = field(default_factory=dict)
+    sign_overrides: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    strict: bool = _default(download.load, "strict")
+
+    def __post_init__(self) -> None:
+        if not self.is_file and self.source not in (*download.DATASETS, STATISTICS):
+            known = ", ".join((*download.DATASETS, STATISTICS))
+            raise ConfigError(f"source: got {self.source!r}, wanted one of {known}, or a path that contains '/' or '.'")
+        if self.circuit not in CIRCUITS:
+            raise ConfigError(f"circuit: got {self.circuit!r}, wanted one of {', '.join(CIRCUITS)}")
+        names = (
+            *self.classes,
+            *self.signs,
+            *self.sign_overrides,
+            *(n for o in self.sign_overrides.values() for n in o),
+        )
+        for name in names:
+            if name not in (*CLASSES, "ExR"):
+                raise ConfigError(f"cell class: got {name!r}, wanted one of {', '.join(CLASSES)}, or ExR for all ExR")
+        for sign in (*self.signs.values(), *self.sign_pairs.values()):
+            if sign not in (1, -1):
+                raise ConfigError(f"sign: got {sign}, wanted 1 or -1")
+        if self.draw_seed < 0 or self.min_count < 1:
+            raise ConfigError(f"got draw_seed={self.draw_seed}, min_count={self.min_count}, wanted at least 0, and 1")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the source is a path."""
+        return "/" in self.source or "." in self.source
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the connectome is drawn from wiring statistics."""
+        return self.source == STATISTICS
+
+    @property
+    def wanted_classes(self) -> tuple[str, ...]:
+        """The circuit classes wanted."""
+        return self.classes or CIRCUITS[self.circuit]
+
+    @property
+    def sign_pairs(self) -> dict[tuple[str, str], int]:
+        """(postsynaptic, presynaptic class) -> sign."""
+        return {(post, pre): sign for post, of_post in self.sign_overrides.items() for pre, sign in of_post.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VelocityConfig:
+    """Where the angular velocity enters.
+
+    Attributes:
+        types: the types that receive it.
+        signs: type -> +1 where positive velocity excites its right-hand neurons; those left out follow the anatomy.
+    """
+
+    types: tuple[str, ...] = _default(Wiring.from_connectome, "velocity_types")
+    signs: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.types:
+            raise ConfigError("types: got none, wanted at least one type that receives the velocity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TermConfig:
+    """One term of the total loss.
+
+    Attributes:
+        loss: which loss.
+        weight: its weight; 0: reported but without influence.
+        options: its options by name.
+
+    Raises:
+        ConfigError: unknown loss or option, or a value out of range.
+    """
+
+    loss: str
+    weight: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.build()
+
+    def build(self) -> WeightedLoss:
+        """The weighted loss."""
+        if self.loss not in LOSSES:
+            raise ConfigError(f"loss: got {self.loss!r}, wanted one of {', '.join(LOSSES)}")
+        return WeightedLoss(self.weight, typed(LOSSES[self.loss], dict(self.options), where=f"options of {self.loss}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How a network is measured on held-out trials.
+
+    Attributes:
+        seed: of the held-out traces; that of the fit where None (its streams are disjoint from the fit's).
+        step: integration step, s.
+        method: fixed-step method.
+        which: the probes.
+        protocol: durations, headings, thresholds.
+
+    Raises:
+        ConfigError: an unknown probe or a negative seed.
+        StepError: a step that is not the input step divided by a whole number.
+        SolveError: an unknown method.
+    """
+
+    seed: int | None = None
+    step: float = _default(evaluate, "step")
+    method: str = "heun"  # chosen: order 2 is enough at a step of 1 ms, at half the price of rk4
+    which: tuple[str, ...] = PROBES
+    protocol: Protocol = FULL
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError(f"seed: got {self.seed}, wanted zero or more")
+        if not self.which or set(self.which) - set(PROBES):
+            raise ConfigError(f"which: got {self.which}, wanted some of {PROBES}")
+        check_step(self.step, fit_step=None)
+        SolveOptions(method=self.method, step=self.step)
+        _check_divides(self.protocol.input_step_s, self.step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Everything a fit is told.
+
+    Attributes:
+        name: of the experiment: the folder that its runs lie in.
+        id: tells runs of the same second apart.
+        seed: of the start, the trials and, unless stated otherwise, the held-out traces.
+        run: the run folder.
+        resume: go on with the run in that folder, with the configuration that it holds.
+        threads: CPU threads; what PyTorch and numba choose (all cores) where None.
+        progress: show progress bars.
+        figures: draw the figures at the end.
+        checkpoint_every: iterations between checkpoints.
+        connectome: which connectome.
+        velocity: where the angular velocity enters.
+        parameters: granularity and bounds of the parameters, and which of them are fitted.
+        activation: name of phi.
+        solve: how to integrate.
+        start: the spectral start.
+        fit: curriculum, batch, cue, stopping.
+        loss: terms of the loss by name.
+        optimizer: how parameters are moved.
+        evaluation: how the result is measured.
+        success: metric -> (lowest, highest) that still succeeds, None where open.
+
+    Raises:
+        ConfigError: values that are out of range or contradict each other.
+        StepError: a step that does not fit the time step or cannot resolve the time constants.
+    """
+
+    name: str
+    id: str
+    seed: int = 0
+    run: str
+    resume: bool = False
+    threads: int | None = None
+    progress: bool = True
+    figures: bool = True
+    checkpoint_every: int = 1
+    connectome: ConnectomeConfig = field(default_factory=ConnectomeConfig)
+    velocity: VelocityConfig = field(default_factory=VelocityConfig)
+    parameters: ParameterSpec = field(default_factory=ParameterSpec)
+    activation: str = "sigmoid"
+    solve: SolveOptions
+    start: SpectralStart = field(default_factory=SpectralStart)
+    fit: FitOptions = field(default_factory=FitOptions)
+    loss: Mapping[str, TermConfig]
+    optimizer: Optimizer = field(default_factory=GaussNewton)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    success: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, low in (("seed", 0), ("threads", 1), ("checkpoint_every", 1)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ConfigError(f"{name}: got {value}, wanted at least {low}")
+        Activation.named(self.activation)
+        success({}, self.success)
+        self._check_steps()
+        self._check_loss()
+        if not self.parameters.trainable:
+            raise ConfigError("parameters.trainable: got none, wanted at least one family for the fit to move")
+        if isinstance(self.optimizer, GaussNewton) and self.solve.backend != "fused":
+            raise ConfigError(
+                f"solve.backend: got {self.solve.backend!r}, wanted 'fused': the Gauss-Newton optimizer carries "
+                "sensitivities along with its own steps; use optimizer=adam for the reference backend"
+            )
+
+    def _check_steps(self) -> None:
+        if self.solve.step is None:
+            check_step(self.evaluation.step, fit_step=None)
+            return
+        _check_divides(self.fit.time_step, self.solve.step)
+        check_step(self.evaluation.step, fit_step=self.solve.step)
+        fitted = "time_constant" in self.parameters.trainable
+        fastest = self.parameters.bounds["time_constant"].low if fitted else self.start.time_constant
+        what = "parameters.bounds.time_constant.low" if fitted else "start.time_constant"
+        for place, step in (("solve.step", self.solve.step), ("evaluation.step", self.evaluation.step)):
+            most = fastest / self.solve.steps_per_time_constant
+            if step > most * (1 + 1e-9):
+                raise StepError(
+                    f"{place}: got {step:g} s, wanted at most {most:g} s: {self.solve.steps_per_time_constant:g} steps "
+                    f"per time constant of {fastest:g} s ({what}); use a smaller step or raise that bound"
+                )
+
+    def _check_loss(self) -> None:
+        terms = self.terms
+        if not any(term.weight > 0 for term in terms.values()):
+            raise ConfigError("loss: got no term with a weight above 0, wanted at least one")
+        pairs = [name for name, term in terms.items() if isinstance(term.loss, LinearConsistency)]
+        if pairs and not self.fit.mix.consistency > 0:
+            raise ConfigError(
+                f"loss.{pairs[0]}: linear_consistency compares trials in triples, got fit.mix.consistency=0; "
+                "choose task=consistency, or give it a share of the trials"
+            )
+
+    @property
+    def terms(self) -> dict[str, WeightedLoss]:
+        """The losses by name."""
+        return {name: term.build() for name, term in self.loss.items()}
+
+    @property
+    def held_out_seed(self) -> int:
+        """Seed of the held-out traces."""
+        return self.seed if self.evaluation.seed is None else self.evaluation.seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What ``evaluate`` is told.
+
+    Attributes:
+        run: the run folder.
+        threads: CPU threads; all cores where None.
+        progress: show a progress bar.
+        evaluation: how to measure; by default as the run's own configuration says.
+    """
+
+    run: str
+    threads: int | None = None
+    progress: bool = True
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiguresConfig:
+    """What ``figures`` is told.
+
+    Attributes:
+        run: the run folder.
+        formats: of the files: png, pdf, svg; png and pdf where empty.
+    """
+
+    run: str
+    formats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What ``export`` is told.
+
+    Attributes:
+        run: one or more run folders; more become the members of one file.
+        out: the file to write.
+        overwrite: replace a file of that name.
+    """
+
+    run: tuple[str, ...]
+    out: str
+    overwrite: bool = False
+
+
+def _check_divides(time_step: float, step: float) -> None:
+    """Raise a StepError unless ``step`` is ``time_step`` divided by a whole number."""
+    steps_per_sample(Drive(time_step, torch.zeros(1, 1)), step)
