@@ -23,23 +23,27 @@ from torch import Tensor
 
 from connectome_sim.solve.dense import DenseKernel, Problem, Tape
 
-LANES = 16  # trials per group (chosen: of 8, 16 and 32 the fastest in float64, and within 10 % of it in float32)
-_CHAINS = 4  # partial sums per row (chosen: enough independent additions to hide the latency of each)
+LANES = 16  # trials per group (chosen: 32 is 10 % faster for 64 trials, but slower for few and leaves threads idle)
+_SUMS_BYTES = 256  # size of the partial sums of a row (chosen: half the vector registers of AVX2; all are slower)
 _CODES = {"sigmoid": 0, "softplus": 1, "relu": 2, "tanh": 3}
 _DTYPES = (torch.float32, torch.float64)
+# Where matrix products win: more connections than both (measured with benchmarks/simulate.py; below the number, the
+# state of a group stays in the fastest cache whatever the share)
+_NUMBER = 25_000
+_SHARE = 0.45  # of all pairs
 _compiled = njit(cache=True, error_model="numpy", fastmath={"contract"})  # fused multiply-add, and nothing reordered
 
 
 class SparseKernel(DenseKernel):
-    """Compiled steps where no tape is wanted and the CPU holds the network; in every other case the dense kernel.
+    """Compiled steps on the CPU where no tape is wanted and connections are few; otherwise the dense kernel.
 
-    That is the whole rule: it is the faster one at any share of connections present and any number of trials.
+    Few means up to 25,000, or up to 45 % of all pairs of neurons.
     """
 
     def forward(self, problem: Problem, *, keep: bool) -> tuple[Tensor, Tape | None]:
         """As in ``Kernel``."""
         p = problem
-        if keep or p.initial.device.type != "cpu" or p.initial.dtype not in _DTYPES:
+        if keep or not _is_worthwhile(p):
             return super().forward(problem, keep=keep)
         n_steps, batch = p.angular_velocity.shape
         rates = p.initial.new_empty(n_steps + 1, *p.initial.shape)
@@ -70,6 +74,13 @@ class SparseKernel(DenseKernel):
 
 
 SPARSE = SparseKernel()
+
+
+def _is_worthwhile(problem: Problem) -> bool:
+    weights = problem.weights
+    if weights.device.type != "cpu" or weights.dtype not in _DTYPES:
+        return False
+    return int(torch.count_nonzero(weights)) <= max(_NUMBER, _SHARE * weights.numel())
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -162,7 +173,7 @@ def _integrate_group(
             s, s_next = r, stage_a
             for stage in range(len(stage_weights)):
                 for i in range(n):
-                    _add_connections(x, external, s, i, pre, weight, pointer[i], pointer[i + 1])
+                    add_connections(x, external, s, i, pre, weight, pointer[i], pointer[i + 1])
                 _activate(x.ravel(), activation)
                 _advance(after, s_next, r, s, x, blend, stage_weights[stage], couplings[stage], stage == 0)
                 s, s_next = s_next, (stage_b if stage % 2 == 0 else stage_a)
@@ -205,16 +216,16 @@ def _activate(x, activation):
 
 
 # Elementary functions without branches or calls, hence vectorisable, in the precision of their argument. All rest on
-# e^x = N / D, so that each activation takes one division.
+# e^x as a fraction, so that each activation takes one division.
 
 
 @no_type_check
 def _exponential(x):
-    """(N, D) with e^x = N / D, x clipped to where e^x is a normal number; NaN stays NaN.
+    """(s, p, q) with e^x = s (p + q) / (p - q), x clipped to where e^x is a normal number; NaN stays NaN.
 
-    x = n ln 2 + f with n whole and |f| <= ln 2 / 2. Then e^x = 2^n e^f, and e^f is the Padé approximant P(f) / P(-f)
-    (diagonal, so numerator and denominator share their even and odd parts) of order m, whose relative error is at most
-    (m!)^2 / ((2m)! (2m + 1)!) |f|^(2m + 1): 2e-19 for m = 6, 6e-9 for m = 3.
+    x = n ln 2 + f with n whole and |f| <= ln 2 / 2, s = 2^n, and p and q are the even and odd part of the numerator of
+    the diagonal Padé approximant of e^f of order m; the denominator is the numerator of e^-f. Its relative error is
+    about (m!)^2 / ((2m)! (2m + 1)!) |f|^(2m + 1): 2e-19 for m = 6, 6e-9 for m = 3.
     """
 
 
@@ -233,8 +244,8 @@ def _exponential_of(x):
     ln2_high, ln2_low = number(ln2_high), number(ln2 - ln2_high)
     f_ = math.factorial
     pade = [f_(2 * order - k) * f_(order) / (f_(2 * order) * f_(k) * f_(order - k)) for k in range(order + 1)]
-    even = tuple(number(c) for c in reversed(pade[0::2]))
-    odd = tuple(number(c) for c in reversed(pade[1::2]))
+    even = tuple(number(c) for c in pade[0::2])
+    odd = tuple(number(c) for c in pade[1::2])
 
     def exponential(x):
         x = lowest if x < lowest else x
@@ -243,28 +254,26 @@ def _exponential_of(x):
         n = shifted - shifter
         f = (x - n * ln2_high) - n * ln2_low
         z = f * f
-        p = _polynomial(z, even)
-        q = _polynomial(z, odd) * f
-        return _power_of_two(shifted) * (p + q), p - q
+        return _power_of_two(shifted), _polynomial(z, even), _polynomial(z, odd) * f
 
     return exponential
 
 
 @no_type_check
 def _polynomial(z, coefficients):
-    """Horner's rule, highest coefficient first."""
+    """Horner's rule, lowest coefficient first; unrolled by the compiler, as each step is a function of its own."""
 
 
 @overload(_polynomial)
 @no_type_check
 def _polynomial_of(z, coefficients):
-    def polynomial(z, coefficients):
-        total = coefficients[0]
-        for c in coefficients[1:]:
-            total = total * z + c
-        return total
+    def last(z, coefficients):
+        return coefficients[0]
 
-    return polynomial
+    def step(z, coefficients):
+        return coefficients[0] + z * _polynomial(z, coefficients[1:])
+
+    return last if len(coefficients) == 1 else step
 
 
 @no_type_check
@@ -295,23 +304,26 @@ def _sigmoid(x):
 @no_type_check
 def _sigmoid_of(x):
     def sigmoid(x):
-        numerator, denominator = _exponential(x)
-        return numerator / (numerator + denominator)
+        s, p, q = _exponential(x)
+        numerator = s * (p + q)
+        return numerator / (numerator + (p - q))
 
     return sigmoid
 
 
 @no_type_check
 def _tanh(x):
-    """Hyperbolic tangent, accurate in relative terms at 0 too, where the odd part of the approximant remains."""
+    """(e^2x - 1) / (e^2x + 1), sorted by p and q: near 0, where s = 1, nothing cancels."""
 
 
 @overload(_tanh)
 @no_type_check
 def _tanh_of(x):
+    one = np.float64(1) if x == types.float64 else np.float32(1)
+
     def tanh(x):
-        numerator, denominator = _exponential(x + x)
-        return (numerator - denominator) / (numerator + denominator)
+        s, p, q = _exponential(x + x)
+        return ((s - one) * p + (s + one) * q) / ((s + one) * p + (s - one) * q)
 
     return tanh
 
@@ -342,11 +354,13 @@ def _softplus(x):
 def _softplus_of(x):
     # the argument of artanh is at most 1/3, so the series left out is below 9^-17 / 35 and 9^-8 / 17
     number, n_terms = (np.float64, 17) if x == types.float64 else (np.float32, 8)
-    series = tuple(number(2 / (2 * k + 1)) for k in reversed(range(n_terms)))
+    two = number(2)
+    series = tuple(number(2 / (2 * k + 1)) for k in range(n_terms))
 
     def softplus(x):
-        numerator, denominator = _exponential(-abs(x))
-        argument = numerator / (denominator + denominator + numerator)
+        s, p, q = _exponential(-abs(x))
+        numerator = s * (p + q)
+        argument = numerator / (numerator + two * (p - q))
         return _relu(x) + argument * _polynomial(argument * argument, series)
 
     return softplus
@@ -354,7 +368,7 @@ def _softplus_of(x):
 
 @intrinsic
 @no_type_check
-def _add_connections(typing_context, x, external, s, i, pre, weight, first, last):
+def add_connections(typing_context, x, external, s, i, pre, weight, first, last):
     """x[i] = external[i] + sum over k from first to last of weight[k] s[pre[k]], each row one vector of lanes.
 
     Written as vectors for the compiler, because it cannot prove by itself that the rows of x and s do not overlap. The
@@ -372,6 +386,7 @@ def _add_connections(typing_context, x, external, s, i, pre, weight, first, last
         vector, undefined = ir.VectorType(scalar, LANES), ir.Constant(ir.VectorType(scalar, LANES), ir.Undefined)
         every_lane = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         alignment = context.get_abi_sizeof(scalar)
+        n_chains = _SUMS_BYTES // (LANES * alignment)
 
         def row(array, index):
             start = builder.gep(array, [builder.mul(index, integer(LANES))])
@@ -387,11 +402,11 @@ def _add_connections(typing_context, x, external, s, i, pre, weight, first, last
             product = builder.fmul(w, builder.load(row(s, j), align=alignment), flags=("contract",))
             builder.store(add(builder.load(chain), product), chain)
 
-        chains = [cgutils.alloca_once(builder, vector) for _ in range(_CHAINS)]
+        chains = [cgutils.alloca_once(builder, vector) for _ in range(n_chains)]
         builder.store(builder.load(row(external, i), align=alignment), chains[0])
         for chain in chains[1:]:
             builder.store(ir.Constant(vector, [0.0] * LANES), chain)
-        stride = integer(_CHAINS)
+        stride = integer(n_chains)
         whole = builder.sub(last, builder.srem(builder.sub(last, first), stride))
         with cgutils.for_range_slice(builder, first, whole, stride, integer) as (k, _):
             for offset, chain in enumerate(chains):
