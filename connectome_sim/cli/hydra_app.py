@@ -7,12 +7,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from connectome_sim.cli.main import ERROR, OK, report
@@ -24,7 +24,7 @@ from connectome_sim.resources import conf_dir
 # also for a configuration that comes from a run folder and says nothing about Hydra
 _WRITE_NOTHING = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none")
 
-Job = Callable[[DictConfig], int]
+Job = Callable[[Any], int]  # of an OmegaConf node
 
 
 class _JobFailed(Exception):
@@ -50,7 +50,7 @@ def run(verb: str, arguments: Sequence[str], job: Job) -> int:
     codes: list[int] = []
     errors: list[ConnectomeSimError] = []
 
-    def task(config: DictConfig) -> None:
+    def task(config: Any) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             _one_of_many(job, config)
             return
@@ -80,7 +80,7 @@ def _sorted(arguments: Sequence[str]) -> list[str]:
     return [argument for argument in arguments if argument not in overrides] + [*_WRITE_NOTHING, *overrides]
 
 
-def _one_of_many(job: Job, config: DictConfig) -> None:
+def _one_of_many(job: Job, config: Any) -> None:
     """A job of a sweep: reports its error at once and lets Hydra know that it failed."""
     try:
         code = job(config)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from connectome_sim.build import (
     FitOutcome,
@@ -22,7 +22,7 @@ from connectome_sim.build import (
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import FAILED_FIT, OK, report
 from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, FitConfig, register, saved_config, typed
-from connectome_sim.config.compose import resume_config
+from connectome_sim.config.compose import register_evaluation, resume_config
 from connectome_sim.errors import FitError
 from connectome_sim.records import RunFolder
 
@@ -31,9 +31,9 @@ def fit(arguments: list[str]) -> int:
     """``connectome-sim fit``: exit code 0, or 2 where the fit diverged or misses a bound."""
     if (_value("resume", arguments) or "").lower() == "true" and not _only_shows(arguments):
         return _ended(resume_fit, resume_config(arguments))
-    register()
+    register("fit")
 
-    def job(config: DictConfig) -> int:
+    def job(config: Any) -> int:
         settings = HydraConfig.get()
         notes = {
             "overrides.yaml": OmegaConf.to_yaml(settings.overrides.task),
@@ -47,9 +47,11 @@ def fit(arguments: list[str]) -> int:
 def evaluate(arguments: list[str]) -> int:
     """``connectome-sim evaluate``: exit code 0 also where a bound is missed, which it says."""
     run = _value("run", arguments)
-    register(run=None if run is None or _only_shows(arguments) else Path(run))
+    register("evaluate")
+    if run is not None and not _only_shows(arguments):
+        register_evaluation("as_fitted", saved_config(Path(run)).evaluation)
 
-    def job(config: DictConfig) -> int:
+    def job(config: Any) -> int:
         checked = typed(EvaluateConfig, config)
         metrics, reasons = run_evaluate(checked)
         folder = RunFolder.open(checked.run)
@@ -62,9 +64,9 @@ def evaluate(arguments: list[str]) -> int:
 
 def figures(arguments: list[str]) -> int:
     """``connectome-sim figures``."""
-    register()
+    register("figures")
 
-    def job(config: DictConfig) -> int:
+    def job(config: Any) -> int:
         for path in run_figures(typed(FiguresConfig, config)):
             print(path)
         return OK
@@ -74,12 +76,12 @@ def figures(arguments: list[str]) -> int:
 
 def export(arguments: list[str]) -> int:
     """``connectome-sim export``."""
-    register()
+    register("export")
     one = _value("run", arguments)
     if one is not None and not one.startswith("["):
         arguments = [f"run=[{one}]" if argument == f"run={one}" else argument for argument in arguments]
 
-    def job(config: DictConfig) -> int:
+    def job(config: Any) -> int:
         print(run_export(typed(ExportConfig, config)))
         return OK
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from connectome_sim.config.schema import as_node, plain, readable, schema, typed
 from connectome_sim.config.settings import EvaluateConfig, EvaluationConfig, ExportConfig, FiguresConfig, FitConfig
 from connectome_sim.errors import ConfigError, RunFolderError
-from connectome_sim.evaluate import QUICK
+from connectome_sim.evaluate import FULL, QUICK
 from connectome_sim.fit import Adam, GaussNewton
 from connectome_sim.resources import conf_dir
 
@@ -38,27 +39,28 @@ CONFIG = Path(".hydra", "config.yaml")
 """Where a run folder holds its configuration."""
 
 
-def register(*, run: Path | None = None) -> None:
-    """Give Hydra the schemas that the files in ``conf/`` build on.
+@cache
+def register(verb: str) -> None:
+    """Give Hydra the schemas that the files in ``conf/`` build on for a verb.
 
-    Args:
-        run: a run folder whose configuration of the evaluation is the default of ``evaluate``.
+    Only those: Hydra copies all it knows again and again, which takes seconds with the schemas of all verbs.
     """
     store = ConfigStore.instance()
-    for verb, cls in VERBS.items():
-        store.store(name=f"{verb}_schema", node=schema(cls))
-    for optimizer in (GaussNewton(), Adam()):
-        node = as_node(optimizer, tagged=True)
-        store.store(name=f"optimizer_{node.kind}_schema", node=node)
-    own = EvaluationConfig() if run is None else saved_config(run).evaluation
-    for name, evaluation in (
-        ("as_fitted", own),
-        ("full", EvaluationConfig()),
-        ("quick", EvaluationConfig(protocol=QUICK)),
-    ):
-        store.store(name=f"evaluation_{name}_schema", node=as_node(evaluation))
+    store.store(name=f"{verb}_schema", node=schema(VERBS[verb]))
+    if verb in ("fit", "evaluate"):
+        for name, protocol in (("full", FULL), ("quick", QUICK), ("as_fitted", FULL)):
+            register_evaluation(name, EvaluationConfig(protocol=protocol))
+    if verb == "fit":
+        for optimizer in (GaussNewton(), Adam()):
+            node = as_node(optimizer, tagged=True)
+            store.store(name=f"optimizer_{node.kind}_schema", node=node)
     # not cached: every run of a sweep has its own
     OmegaConf.register_new_resolver("short_id", lambda: secrets.token_hex(3), use_cache=False, replace=True)
+
+
+def register_evaluation(name: str, evaluation: EvaluationConfig) -> None:
+    """Give Hydra a choice of the group ``evaluation``; ``as_fitted`` is that of the run to be evaluated."""
+    ConfigStore.instance().store(name=f"evaluation_{name}_schema", node=as_node(evaluation))
 
 
 def compose(verb: str, overrides: Sequence[str] = ()) -> Any:
@@ -67,7 +69,7 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> Any:
     Raises:
         ConfigError: an override that does not fit; see `typed`.
     """
-    register()
+    register(verb)
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base=VERSION_BASE, job_name=verb):
             config = hydra.compose(verb, overrides=list(overrides))

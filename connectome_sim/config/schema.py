@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from connectome_sim.errors import ConfigError, ConnectomeSimError
@@ -98,6 +98,11 @@ def _is_choice(hint: Any) -> bool:
     return get_origin(hint) in (Union, types.UnionType) and all(is_dataclass(member) for member in members)
 
 
+def _is_sequence(hint: Any) -> bool:
+    origin = get_origin(hint)
+    return isinstance(origin, type) and issubclass(origin, (Sequence, AbstractSet))
+
+
 def _mirror_type(hint: Any) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
@@ -108,11 +113,12 @@ def _mirror_type(hint: Any) -> Any:
         (inner,) = (argument for argument in arguments if argument is not type(None))
         return Optional[_mirror_type(inner)]  # noqa: UP045 (a type made at run time)
     if origin is not None and issubclass(origin, Mapping):
-        item = get_origin(arguments[1])
-        # OmegaConf refuses an int for a float in a list in a dict; `typed` checks those
-        lists = item is not None and issubclass(item, Sequence)
-        return dict[str, Any if lists else _mirror_type(arguments[1])]  # type: ignore[misc]
-    if origin is not None and issubclass(origin, (Sequence, AbstractSet)):
+        # In a dict OmegaConf takes neither a plain dict for a dataclass nor a list of ints for one of floats; what is
+        # added there `typed` checks
+        item = arguments[1]
+        simple = not is_dataclass(item) and not _is_sequence(item)
+        return dict[str, _mirror_type(item) if simple else Any]  # type: ignore[misc]
+    if _is_sequence(hint):
         return list[_mirror_type(arguments[0])]  # type: ignore[misc]
     return str if hint is Path else hint
 
@@ -132,6 +138,8 @@ def typed(cls: type[C], config: Any, *, where: str = "") -> C:
         ConfigError: an unknown or missing key, a wrong type, or a value out of range; values that a domain dataclass
             refuses keep the type of its error (StepError, ParameterError, ...), with their place in front.
     """
+    if not (isinstance(config, Mapping) or OmegaConf.is_dict(config)):
+        raise ConfigError(f"configuration{_at(where)}: got {config!r}, wanted a mapping of names to values")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(schema(cls)), config)
         OmegaConf.resolve(merged)  # once, so that a random identifier is the same wherever it is used
@@ -175,12 +183,13 @@ def _parse(hint: Any, value: Any, where: str) -> Any:
         (inner,) = (argument for argument in arguments if argument is not type(None))
         return _parse(inner, value, where)
     if origin is not None and issubclass(origin, Mapping):
-        return {key: _parse(arguments[1], item, _inside(where, key)) for key, item in value.items()}
-    if origin is not None and issubclass(origin, (Sequence, AbstractSet)):
+        parse = typed if is_dataclass(arguments[1]) else _parse
+        return {key: parse(arguments[1], item, where=_inside(where, key)) for key, item in value.items()}
+    if _is_sequence(hint):
         if not isinstance(value, list):
             raise ConfigError(f"configuration, {where}: got {value!r}, wanted a list")
         items = [_parse(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
-        return frozenset(items) if issubclass(origin, AbstractSet) else tuple(items)
+        return frozenset(items) if origin is frozenset else tuple(items)
     if hint is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigError(f"configuration, {where}: got {value!r}, wanted a number")
@@ -213,8 +222,6 @@ def _at(where: str) -> str:
     return f", {where}" if where else ""
 
 
-def as_node(value: Any, *, tagged: bool = False) -> DictConfig:
+def as_node(value: Any, *, tagged: bool = False) -> Any:
     """A value of a dataclass as a typed OmegaConf node, for Hydra's ConfigStore."""
-    node = OmegaConf.structured(mirror(value, tagged=tagged))
-    assert isinstance(node, DictConfig)
-    return node
+    return OmegaConf.structured(mirror(value, tagged=tagged))

@@ -1,0 +1,294 @@
+"""The configuration: every file composes, every default is that of its dataclass, nothing wrong gets through."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from connectome_sim.build import circuit, fitting
+from connectome_sim.cli import main
+from connectome_sim.config import (
+    ConnectomeConfig,
+    EvaluationConfig,
+    FitConfig,
+    TermConfig,
+    VelocityConfig,
+    compose,
+    plain,
+    schema,
+    to_yaml,
+    typed,
+)
+from connectome_sim.errors import ConfigError, ParameterError, SolveError, StepError
+from connectome_sim.evaluate import FULL, QUICK
+from connectome_sim.fit import Adam, FitOptions, GaussNewton, SpectralStart, Stage
+from connectome_sim.losses import LOSSES
+from connectome_sim.model import ParameterSpec
+from connectome_sim.resources import conf_dir
+from connectome_sim.solve import SolveOptions
+
+
+def rounds() -> list[list[str]]:
+    """Overrides that choose every file of every group at least once, in as few rounds as the largest group has files.
+
+    (Composing takes half a second.) Choices that need one another sit in the last round: the decoder-free loss its
+    trials, the reference backend Adam.
+    """
+    groups: dict[str, list[str]] = {}
+    for path in sorted(conf_dir().glob("*/*.yaml")):
+        groups.setdefault(path.parent.name, []).append(path.stem)
+    last = {"loss": "no_angles", "task": "consistency", "optimizer": "adam"}
+    reference = [name for name in groups["solve"] if name.startswith("reference")]
+    groups["solve"] = [name for name in groups["solve"] if name not in reference]
+    for group, name in last.items():
+        groups[group].remove(name)
+    n = max(map(len, groups.values()))
+    sign = {"experiment": "+"}
+    chosen = [[f"{sign.get(g, '')}{g}={names[i % len(names)]}" for g, names in groups.items()] for i in range(n)]
+    return [*chosen, *([f"solve={name}", *(f"{g}={c}" for g, c in last.items())] for name in reference)]
+
+
+@pytest.fixture(scope="module")
+def default() -> FitConfig:
+    return compose("fit")
+
+
+@pytest.mark.parametrize("choices", rounds())
+def test_every_file_of_every_group_composes_and_survives_being_written_down(choices: list[str]) -> None:
+    config = compose("fit", choices)
+    assert typed(FitConfig, OmegaConf.create(to_yaml(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("field", "wanted"),
+    [
+        ("connectome", ConnectomeConfig()),
+        ("velocity", VelocityConfig()),
+        ("parameters", ParameterSpec()),
+        ("start", SpectralStart()),
+        ("fit", FitOptions()),
+        ("optimizer", GaussNewton()),
+        ("evaluation", EvaluationConfig(protocol=FULL)),
+        ("solve", SolveOptions(step=FitOptions().time_step)),
+        ("activation", "sigmoid"),
+        ("seed", 0),
+    ],
+)
+def test_no_file_changes_a_default_in_silence(default: FitConfig, field: str, wanted: object) -> None:
+    # nor do two dataclasses state one default differently: the protocol's cue is that of the fit
+    assert getattr(default, field) == wanted
+
+
+def test_choices_have_the_defaults_of_their_dataclasses() -> None:
+    config = compose("fit", ["optimizer=adam", "evaluation=quick"])
+    assert config.optimizer == Adam()
+    assert config.evaluation == EvaluationConfig(protocol=QUICK)
+
+
+def test_every_loss_can_be_added_with_its_own_defaults() -> None:
+    added = [f"+loss.my_{name}={{loss: {name}, weight: 0.5}}" for name in LOSSES]
+    terms = compose("fit", ["task=consistency", *added]).terms
+    assert {name: terms[f"my_{name}"].loss for name in LOSSES} == {name: loss() for name, loss in LOSSES.items()}
+    assert all(terms[f"my_{name}"].weight == 0.5 for name in LOSSES)
+
+
+@pytest.mark.parametrize("value", [Adam(warm_up=3), Stage(horizon_s=1.0, iterations=2), QUICK, ParameterSpec()])
+def test_plain_values_and_dataclasses_are_two_forms_of_one_thing(value: object) -> None:
+    assert typed(type(value), plain(value)) == value
+
+
+def test_what_a_dataclass_requires_is_required() -> None:
+    with pytest.raises(ConfigError, match="horizon_s"):
+        typed(Stage, {"iterations": 3})
+    assert "horizon_s" in schema(Stage).__dataclass_fields__
+
+
+def test_overrides_reach_into_lists_groups_and_families() -> None:
+    config = compose(
+        "fit",
+        [
+            "fit.stages.0.iterations=3",
+            "gains=ei",
+            "parameters.time_constants=global",
+            "parameters.trainable=[gain,threshold]",
+            "parameters.bounds.time_constant.low=0.03",
+            "~loss.parsimony",
+        ],
+    )
+    assert config.fit.stages[0].iterations == 3
+    assert config.fit.stages[1:] == FitOptions().stages[1:]
+    assert (config.parameters.gains, config.parameters.time_constants) == ("ei", "global")
+    assert config.parameters.trainable == {"gain", "threshold"}
+    assert config.parameters.bounds["time_constant"].low == 0.03
+    assert "parsimony" not in config.loss
+
+
+def test_a_sign_override_reaches_the_circuit() -> None:
+    config = compose("fit", ["connectome=statistics", "+connectome.sign_overrides={PEN_a: {Delta7: 1}}"])
+    signs = circuit(config.connectome).signs.table(("EPG", "PEN_a", "Delta7"))
+    assert signs[:, 2].tolist() == [-1, 1, -1]  # from Delta7 onto each: an inhibitory type but for that pair
+
+
+def test_two_runs_of_one_second_lie_in_different_folders() -> None:
+    first, second = compose("fit"), compose("fit")
+    assert first.run != second.run
+    assert first.run.endswith(first.id)
+
+
+BAD_OVERRIDES = [  # refused by Hydra: override, what the message must name
+    ("fit.tme_step=1", "fit.tme_step"),
+    ("bogus=1", "bogus"),
+    ("fit.time_step=abc", "fit.time_step"),
+    ("optimizer.learning_rate=0.1", "optimizer.learning_rate"),  # that is Adam's
+    ("loss=nope", "loss/nope"),
+    ("gains=foo", "gains/foo"),
+    ("fit.time_step=", "fit.time_step"),
+]
+
+
+@pytest.mark.parametrize(("override", "named"), BAD_OVERRIDES)
+def test_an_override_that_fits_nowhere_is_refused(override: str, named: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        compose("fit", [override])
+    assert named in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+BAD_VALUES = [  # override, error, what the message must name
+    ("fit.tme_step=1", ConfigError, "fit.tme_step"),
+    ("fit.time_step=abc", ConfigError, "fit.time_step"),
+    ("fit.stages=3", ConfigError, "fit.stages"),
+    ("fit.stages=[]", ConfigError, "stages"),
+    ("fit.stages=[{horizon_s: 1.0}]", ConfigError, "iterations"),
+    ("fit.stages.0.n_trials=0", ConfigError, "n_trials"),
+    ("fit.mix.walking=0.9", ConfigError, "fit.mix"),
+    ("fit.time_step=-0.1", ConfigError, "time_step"),
+    ("parameters.bounds.time_constant.low=-0.1", ParameterError, "parameters.bounds.time_constant"),
+    ("parameters.trainable=[foo]", ParameterError, "trainable"),
+    ("parameters.trainable=[]", ConfigError, "trainable"),
+    ("parameters.thresholds=pair", ParameterError, "thresholds"),
+    ("parameters.bounds.time_constant.low=0.008", StepError, "solve.step"),  # less than two steps of 5 ms
+    ("solve.step=0.003", StepError, "step"),
+    ("solve.step=null", StepError, "step"),
+    ("solve.method=magic", SolveError, "method"),
+    ("solve.backend=reference", ConfigError, "solve.backend"),
+    ("evaluation.step=0.005", ConfigError, "evaluation step"),
+    ("evaluation.which=[walk]", ConfigError, "which"),
+    ("evaluation.protocol.n_headings=0", ConfigError, "n_headings"),
+    ("loss.bump.loss=foo", ConfigError, "loss.bump"),
+    ("loss.bump.options.foo=1", ConfigError, "foo"),
+    ("loss.bump.options.length_floor=-1", ConfigError, "length_floor"),
+    ("loss.bump.weight=-1", ConfigError, "loss.bump"),
+    ("loss.bump.weight=much", ConfigError, "loss.bump"),
+    ("loss.bump.wight=1", ConfigError, "wight"),
+    ("loss.bump={loss: bump}", ConfigError, "weight"),
+    ("loss.bump=3", ConfigError, "loss.bump"),
+    ("loss.bump={loss: linear_consistency, weight: 1}", ConfigError, "task=consistency"),
+    ("parameters.gains=foo", ParameterError, "gains"),
+    ("activation=step", ParameterError, "activation"),
+    ("seed=-1", ConfigError, "seed"),
+    ("seed=1.5", ConfigError, "seed"),
+    ("threads=0", ConfigError, "threads"),
+    ("optimizer.damping=-1", ConfigError, "damping"),
+    ("start.jitter=-1", ConfigError, "jitter"),
+    ("connectome.source=nope", ConfigError, "source"),
+    ("connectome.circuit=nope", ConfigError, "circuit"),
+    ("connectome.classes=[EPG,Foo]", ConfigError, "Foo"),
+    ("connectome.signs={EPG: 2}", ConfigError, "sign"),
+    ("connectome.min_count=0", ConfigError, "min_count"),
+    ("velocity.types=[]", ConfigError, "velocity"),
+    ("success.bump_present_share=[1]", ConfigError, "bump_present_share"),
+    ("success.bump_present_share=3", ConfigError, "bump_present_share"),
+    ("success.bump_present_share=[high,null]", ConfigError, "bump_present_share"),
+]
+
+
+@pytest.mark.parametrize(("override", "error", "named"), BAD_VALUES)
+def test_a_bad_value_is_refused_by_a_typed_error_that_names_it(
+    default: FitConfig, override: str, error: type[Exception], named: str
+) -> None:
+    content, (key, _, value) = OmegaConf.create(plain(default)), override.partition("=")
+    OmegaConf.update(content, key, yaml.safe_load(value), merge=False)
+    with pytest.raises(error) as raised:
+        typed(FitConfig, content)
+    assert type(raised.value) is error
+    assert named in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("fit.tme_step=1", "fit.tme_step"),
+        ("fit.time_step=0.02", "solve.step"),
+        ("gains=foo", "gains/foo"),
+    ],
+)
+def test_the_command_line_refuses_it_in_one_line_before_any_data_is_read(
+    override: str,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fitting, "circuit", lambda _: pytest.fail("data were read"))
+    assert main(["fit", override]) == 1
+    out, err = capfd.readouterr()
+    assert named in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_term_is_checked_when_it_is_made() -> None:
+    with pytest.raises(ConfigError, match="length_flor"):
+        TermConfig(loss="bump", weight=1.0, options={"length_flor": 0.5})
+
+
+def test_misspelt_keys_in_a_file_are_refused_too() -> None:
+    content = plain(compose("fit"))
+    content["fit"]["time_stp"] = 1.0
+    with pytest.raises(ConfigError, match="time_stp"):
+        typed(FitConfig, content)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "figures", "export"])
+def test_the_smaller_verbs_compose_too(verb: str) -> None:
+    config = compose(verb, ["run=[a,b]" if verb == "export" else "run=a"])
+    assert config.run == (("a", "b") if verb == "export" else "a")
+    with pytest.raises(ConfigError, match="run"):
+        compose(verb)
+
+
+def test_data_explains_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "--help"]) == 0
+    assert main(["data", "inspect", "--help"]) == 0
+    assert "connectome-sim data inspect hemibrain circuit=core" in capfd.readouterr().out
+
+
+def test_fit_explains_itself_with_examples_and_lists_the_groups(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--help"]) == 0
+    out = capfd.readouterr().out
+    assert "connectome-sim fit +experiment=quickstart" in out
+    assert "gains: ei, global, pair, type" in out
+    assert "experiment: hemibrain_core, hemibrain_ring, quickstart" in out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_without_a_verb_all_verbs_are_listed(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    out = capfd.readouterr().out
+    assert all(f"\n  {verb} " in out for verb in ("fit", "evaluate", "figures", "export", "data"))
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["fit", "--bogus"], ["data", "bogus"], ["data", "download"]])
+def test_what_does_not_exist_is_an_error(arguments: list[str]) -> None:
+    assert main(arguments) == 1
+
+
+def test_options_and_overrides_may_come_in_any_order(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "seed=7", "--cfg", "job", "gains=ei"]) == 0
+    shown = OmegaConf.create(capfd.readouterr().out)
+    assert (shown.seed, shown.parameters.gains) == (7, "ei")
