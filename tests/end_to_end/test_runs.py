@@ -1,0 +1,317 @@
+"""Whole runs through the command line, as small as they can be: the run folder, resuming, failing, repeating."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from connectome_sim.build import run_fit
+from connectome_sim.cli import main
+from connectome_sim.config import compose, saved_config
+from connectome_sim.connectome.io import hdf5
+from connectome_sim.errors import RunFolderError
+from connectome_sim.records import RunFolder, read_arrays, read_checkpoint, read_network, read_parameters
+
+# three steps on trials of 0.1 s, judged for half a second: enough to go through everything, not to learn anything
+TINY = [
+    "connectome=statistics",
+    "fit.stages=[{horizon_s: 0.1, iterations: 2, n_trials: 4}, {horizon_s: 0.15, iterations: 1, n_trials: 4}]",
+    "fit.validation_trials=4",
+    "fit.cue_duration_s=0.1",
+    "fit.settle_duration_s=0.05",
+    "parameters.trainable=[threshold]",
+    "progress=false",
+    "figures=false",
+    "threads=1",
+    "~success",
+    *(
+        f"evaluation.protocol.{setting}"
+        for setting in (
+            "n_headings=2",
+            "duration_s=0.5",
+            "error_times_s=[0.5]",
+            "constant_speeds_deg_per_s=[60.0]",
+            "constant_headings=1",
+            "constant_duration_s=0.2",
+            "constant_transient_s=0.1",
+            "jump_offsets_deg=[90.0]",
+            "jump_headings=1",
+            "jump_duration_s=0.1",
+            "noise_headings=1",
+            "noise_repeats=2",
+            "noise_duration_s=0.2",
+            "cue_duration_s=0.1",
+            "settle_duration_s=0.1",
+        )
+    ),
+]
+ONE_STEP = ["fit.stages=[{horizon_s: 0.1, iterations: 1, n_trials: 4}]"]
+
+
+def tiny(run: Path | str, *more: str) -> list[str]:
+    return ["fit", *TINY, f"run={run}", *more]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that no test changes."""
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    assert main(tiny(run)) == 0
+    return run
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "copied"))
+
+
+def test_a_run_leaves_all_that_the_contract_names(finished: Path) -> None:
+    run = RunFolder.open(finished)
+    assert {path.name for path in (finished / ".hydra").iterdir()} == {"config.yaml", "overrides.yaml", "hydra.yaml"}
+    assert {path.name for path in finished.iterdir()} == {
+        ".hydra",
+        "checkpoints",
+        "connectome.h5",
+        "evaluation.h5",
+        "figures",
+        "history.csv",
+        "manifest.json",
+        "metrics.json",
+        "network.h5",
+        "parameters.safetensors",
+    }
+    assert [row["iteration"] for row in run.history()] == [1, 2, 3]
+    assert set(read_arrays(run.evaluation)) >= {"walking/time_s", "rest/time_s"}
+    assert run.last_checkpoint()[0] == 3
+
+
+def test_a_drawn_connectome_is_called_so_wherever_the_run_names_it(finished: Path) -> None:
+    run = RunFolder.open(finished)
+    (network,) = read_network(run.network)
+    connectome = hdf5.read(run.connectome)
+    assert all("wiring statistics" in name for name in (run.manifest().dataset, network.dataset))
+    assert "wiring statistics" in connectome.provenance.dataset
+    assert run.manifest().dataset_sha256 == connectome.provenance.sha256 == network.dataset_sha256
+    assert run.manifest().seeds == {"connectome": 0, "fit": 0, "held_out": 0}
+
+
+def test_the_manifest_and_the_metrics_say_that_it_succeeded(finished: Path) -> None:
+    manifest = RunFolder.open(finished).manifest()
+    assert (manifest.status, manifest.reason) == ("succeeded", "")
+    assert manifest.wall_time_s is not None and manifest.wall_time_s > 0
+    assert RunFolder.open(finished).metrics()["success"] == 1
+
+
+def test_the_network_file_is_made_of_the_stored_parameters(finished: Path) -> None:
+    parameters = read_parameters(RunFolder.open(finished).parameters)
+    (network,) = read_network(RunFolder.open(finished).network)
+    for i, name in enumerate(network.type):
+        assert network.bias[i] == pytest.approx(-float(parameters[f"threshold/{name}"]), rel=1e-6)
+        assert network.time_constant[i] == pytest.approx(float(parameters[f"time_constant/{name}"]), rel=1e-6)
+    assert "gain/EPG<-PEN_a" in parameters
+
+
+def test_the_fit_moved_what_is_trainable_and_nothing_else(finished: Path) -> None:
+    run = RunFolder.open(finished)
+    start = read_parameters(run.parameters)
+    config = saved_config(finished)
+    assert config.parameters.trainable == {"threshold"}
+    assert all(
+        float(value) == pytest.approx(config.start.time_constant)
+        for name, value in start.items()
+        if name.startswith("time_constant/")
+    )
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(
+    finished: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    assert main(tiny(finished, "seed=1")) == 1
+    assert "exists already" in capfd.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_an_interrupted_fit_resumes_to_the_very_same_history(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, keep = tmp_path / "interrupted", RunFolder.write_history
+
+    def interrupt(folder: RunFolder, rows: list[dict[str, float]]) -> None:
+        if len(rows) == 2:  # the checkpoint is written, its history is not
+            raise KeyboardInterrupt
+        keep(folder, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "write_history", interrupt)
+        assert main(tiny(run)) == 130
+    assert RunFolder.open(run).manifest().reason == "interrupted"
+    assert len(RunFolder.open(run).history()) == 1
+    assert main(["fit", f"run={run}", "resume=true"]) == 0
+    assert (run / "history.csv").read_text() == (finished / "history.csv").read_text()
+    assert RunFolder.open(run).metrics() == RunFolder.open(finished).metrics()
+    assert RunFolder.open(run).manifest().status == "succeeded"
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_half_file_and_resumes(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "killed"
+    command = [sys.executable, "-c", "import sys; from connectome_sim.cli import main; sys.exit(main(sys.argv[1:]))"]
+    process = subprocess.Popen([*command, *tiny(run)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not list(run.glob("checkpoints/step_*.safetensors")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for path in run.glob("checkpoints/step_*.safetensors"):
+        read_checkpoint(path)
+    RunFolder.open(run).history()
+    hdf5.read(run / "connectome.h5")
+    assert main(["fit", "resume=true", f"run={run}"]) == 0
+    assert (run / "history.csv").read_text() == (finished / "history.csv").read_text()
+
+
+def test_a_run_is_repeated_from_what_its_folder_holds(finished: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert main(["fit", "--config-dir", str(finished / ".hydra"), "--config-name", "config", f"run={again}"]) == 0
+    assert (again / "history.csv").read_text() == (finished / "history.csv").read_text()
+    manifests = [RunFolder.open(run).manifest() for run in (again, finished)]
+    assert manifests[0].config_sha256 == manifests[1].config_sha256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run={run}", "resume=true", "seed=1"], "seed"),
+        (["resume=true"], "run"),
+        (["run={run}/nowhere", "resume=true"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused(
+    finished: Path, arguments: list[str], named: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", *(argument.format(run=finished) for argument in arguments)]) == 1
+    assert named in capfd.readouterr().err
+
+
+def test_a_run_whose_configuration_was_edited_is_not_resumed(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = copied / ".hydra" / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 0", "seed: 1", 1))
+    assert main(["fit", "resume=true", f"run={copied}"]) == 1
+    assert "config.yaml" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "figures", "export", "fit"])
+def test_a_run_of_a_newer_format_is_refused(copied: Path, verb: str, capfd: pytest.CaptureFixture[str]) -> None:
+    path = copied / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2}))
+    more = {"export": [f"out={copied / 'out.h5'}"], "fit": ["resume=true"]}.get(verb, [])
+    assert main([verb, f"run={copied}", *more]) == 1
+    assert "newer" in capfd.readouterr().err
+
+
+def test_a_fit_that_misses_a_bound_exits_with_2_says_why_and_keeps_everything(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "failed"
+    assert main(tiny(run, *ONE_STEP, "+success.walking_error_0p5s_median_deg=[1000, null]")) == 2
+    out, err = capfd.readouterr()
+    folder = RunFolder.open(run)
+    assert "walking_error_0p5s_median_deg" in err and "at least 1000" in err
+    assert str(run) in out
+    assert "walking_error_0p5s_median_deg" in folder.manifest().reason
+    assert folder.manifest().status == "failed"
+    assert folder.metrics()["success"] == 0
+    assert folder.network.exists()
+
+
+def test_a_fit_that_cannot_start_exits_with_2_and_is_recorded(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "no_start"
+    assert main(tiny(run, "start.gap=0.99")) == 2  # no ring mode stands that far above the next one
+    assert "start.gap" in capfd.readouterr().err
+    assert RunFolder.open(run).manifest().status == "failed"
+    assert "spectral start" in RunFolder.open(run).manifest().reason
+
+
+def test_data_that_are_not_there_leave_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONNECTOME_SIM_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run = tmp_path / "runs" / "none"
+    assert main(["fit", "connectome=hemibrain", f"run={run}"]) == 1
+    assert "connectome-sim data download hemibrain" in capfd.readouterr().err
+    assert not run.parent.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(tiny(tmp_path / "file" / "run")) == 1
+    assert "file, not a folder" in capfd.readouterr().err
+
+
+def test_evaluating_again_gives_the_same_numbers_from_the_network_file_alone(copied: Path) -> None:
+    before = RunFolder.open(copied).metrics()
+    (copied / "parameters.safetensors").unlink()
+    (copied / "metrics.json").unlink()
+    assert main(["evaluate", f"run={copied}", "progress=false"]) == 0
+    after = RunFolder.open(copied).metrics()
+    fitted_only = {"best_iteration", "validation_total"}
+    assert after == {name: value for name, value in before.items() if name not in fitted_only}
+
+
+def test_evaluating_one_probe_keeps_what_the_others_found(copied: Path) -> None:
+    before = RunFolder.open(copied).metrics()
+    options = ["evaluation.which=[constant]", "evaluation.step=0.0005", "progress=false"]
+    assert main(["evaluate", f"run={copied}", *options]) == 0
+    after = RunFolder.open(copied).metrics()
+    changed = {name for name in before if before[name] != after[name] and not math.isnan(after[name])}
+    assert after.keys() == before.keys()
+    assert changed and all(name.startswith("gain_") or "speed" in name or "linear" in name for name in changed)
+    assert "walking/time_s" in read_arrays(copied / "evaluation.h5")
+
+
+def test_figures_are_drawn_from_the_folder(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["figures", f"run={copied}", "formats=[png]"]) == 0
+    drawn = sorted((copied / "figures").iterdir())
+    assert drawn and all(path.suffix == ".png" and path.stat().st_size > 1000 for path in drawn)
+    assert sorted(capfd.readouterr().out.split()) == [str(path) for path in drawn]
+
+
+def test_export_writes_one_run_or_an_ensemble(finished: Path, tmp_path: Path) -> None:
+    one, many = tmp_path / "one.h5", tmp_path / "many.h5"
+    assert main(["export", f"run={finished}", f"out={one}"]) == 0
+    assert main(["export", f"run=[{finished},{finished}]", f"out={many}"]) == 0
+    assert len(read_network(one)) == 1
+    assert len(read_network(many)) == 2
+    assert main(["export", f"run={finished}", f"out={one}"]) == 1  # it exists
+    assert main(["export", f"run={finished}", f"out={one}", "overwrite=true"]) == 0
+
+
+def test_a_sweep_runs_every_job_and_exits_with_the_code_of_the_one_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [a for a in tiny("", *ONE_STEP) if a != "run="]
+    assert main([*arguments, "name=sweep", "start.gap=0.99,0.1", "--multirun"]) == 2
+    statuses = [RunFolder.open(path).manifest().status for path in tmp_path.glob("runs/sweep/*_*_*")]
+    assert sorted(statuses) == ["failed", "succeeded"]
+
+
+def test_a_fit_from_python_takes_three_lines(tmp_path: Path) -> None:
+    outcome = run_fit(compose("fit", [*TINY, *ONE_STEP, f"run={tmp_path / 'run'}"]))
+    assert outcome.succeeded
+    assert "rest_drift_0p5s_median_deg" in outcome.metrics
+    with pytest.raises(RunFolderError, match="exists already"):
+        run_fit(saved_config(outcome.folder.path))
