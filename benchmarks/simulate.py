@@ -5,7 +5,8 @@ evaluation of the equation for all trials, the ratio, by how much the two differ
 to the classical Runge-Kutta scheme in float64 with a quarter of the step).
 
 Networks are random, as large and as densely connected as the circuits of the hemibrain: 152 neurons with 42 % of all
-pairs connected, 409 with 19 %. With CONNECTOME_SIM_DATA set, ``--circuits`` takes the circuits themselves.
+pairs connected, 409 with 19 %; ``--random 409:0.6`` takes others. With CONNECTOME_SIM_DATA set, ``--circuits`` takes the
+circuits themselves. The sparse kernel is made to step every network, also those that it would leave to the dense one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from connectome_sim.connectome.anatomy import CIRCUITS, head_direction_circuit
 from connectome_sim.connectome.io import hemibrain
 from connectome_sim.model import Drive, RateNetwork
 from connectome_sim.model.wiring import Wiring
-from connectome_sim.solve import fused
+from connectome_sim.solve import fused, sparse
 from connectome_sim.solve.dense import DENSE
 from connectome_sim.solve.scheme import SCHEMES
 from connectome_sim.solve.sparse import SPARSE
@@ -102,12 +103,15 @@ def main() -> None:
     parser.add_argument("--method", choices=SCHEMES, default="heun")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--random", nargs="*", default=["152:0.42", "409:0.19"], metavar="NEURONS:SHARE")
     parser.add_argument("--circuits", nargs="*", choices=CIRCUITS, default=[], help="of the hemibrain")
     parser.add_argument("--json", type=Path, help="also write the results here")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    sparse._SHARE = 1.0
+    random = [(int(n), float(share)) for n, share in (text.split(":") for text in options.random)]
     networks = {name: circuit_weights(name) for name in options.circuits} or {
-        f"random {n}": random_weights(n, share) for n, share in ((152, 0.42), (409, 0.19))
+        f"random {n}": random_weights(n, share) for n, share in random
     }
     print(f"{options.trials} trials, {options.method}, step {options.step:g} s, {options.threads} threads")
     print(
