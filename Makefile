@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: export OMP_NUM_THREADS ?= 2
 demo: $(STAMP)  ## fit, evaluate and draw a small network, from nothing to figures
 	$(BIN)/connectome-sim fit +experiment=quickstart
-	@run=$$(ls -td runs/*/*/ | head -n 1); \
+	@run=$$(ls -td runs/quickstart/*/ | head -n 1); \
 	    echo "metrics: $${run}metrics.json"; \
 	    echo "figures: $${run}figures/"
 

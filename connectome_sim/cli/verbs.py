@@ -34,6 +34,7 @@ def fit(arguments: list[str]) -> int:
     register("fit")
 
     def job(config: Any) -> int:
+        register("fit")  # again: some launchers run the job in another process
         settings = HydraConfig.get()
         notes = {
             "overrides.yaml": OmegaConf.to_yaml(settings.overrides.task),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from connectome_sim.config.compose import compose, register, saved_config, to_yaml
-from connectome_sim.config.schema import plain, readable, schema, typed
+from connectome_sim.config.conversion import plain, typed
+from connectome_sim.config.schema import readable, schema
 from connectome_sim.config.settings import (
     ConnectomeConfig,
     EvaluateConfig,

@@ -15,7 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from connectome_sim.config.schema import as_node, plain, readable, schema, typed
+from connectome_sim.config.conversion import plain, typed
+from connectome_sim.config.schema import as_node, readable, schema
 from connectome_sim.config.settings import EvaluateConfig, EvaluationConfig, ExportConfig, FiguresConfig, FitConfig
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.evaluate import FULL, QUICK

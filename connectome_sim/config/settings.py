@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from connectome_sim.config.schema import typed
+from connectome_sim.config.conversion import typed
 from connectome_sim.connectome import download
 from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, head_direction_circuit
 from connectome_sim.errors import ConfigError, StepError

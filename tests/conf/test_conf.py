@@ -268,6 +268,7 @@ def test_data_explains_itself(capfd: pytest.CaptureFixture[str]) -> None:
     assert "connectome-sim data inspect hemibrain circuit=core" in capfd.readouterr().out
 
 
+@pytest.mark.slow  # Hydra takes its time to list groups
 def test_fit_explains_itself_with_examples_and_lists_the_groups(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
     out = capfd.readouterr().out

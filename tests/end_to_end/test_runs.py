@@ -299,6 +299,7 @@ def test_export_writes_one_run_or_an_ensemble(finished: Path, tmp_path: Path) ->
     assert main(["export", f"run={finished}", f"out={one}", "overwrite=true"]) == 0
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_job_and_exits_with_the_code_of_the_one_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
