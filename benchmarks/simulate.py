@@ -5,8 +5,8 @@ evaluation of the equation for all trials, the ratio, by how much the two differ
 to the classical Runge-Kutta scheme in float64 with a quarter of the step).
 
 Networks are random, as large and as densely connected as the circuits of the hemibrain: 152 neurons with 42 % of all
-pairs connected, 409 with 19 %; ``--random 409:0.6`` takes others. With CONNECTOME_SIM_DATA set, ``--circuits`` takes the
-circuits themselves. The sparse kernel is made to step every network, also those that it would leave to the dense one.
+pairs connected, 409 with 19 %; ``--random 409:0.6`` takes others. With CONNECTOME_SIM_DATA set, ``--circuits`` takes
+the circuits themselves. The sparse kernel is made to step every network, also those that it would leave to the dense one.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def main() -> None:
     sparse._SHARE = 1.0
     random = [(int(n), float(share)) for n, share in (text.split(":") for text in options.random)]
     networks = {name: circuit_weights(name) for name in options.circuits} or {
-        f"random {n}": random_weights(n, share) for n, share in random
+        f"{n}:{share:g}": random_weights(n, share) for n, share in random
     }
     print(f"{options.trials} trials, {options.method}, step {options.step:g} s, {options.threads} threads")
     print(
