@@ -6,7 +6,7 @@ to the classical Runge-Kutta scheme in float64 with a quarter of the step).
 
 Networks are random, as large and as densely connected as the circuits of the hemibrain: 152 neurons with 42 % of all
 pairs connected, 409 with 19 %; ``--random 409:0.6`` takes others. With CONNECTOME_SIM_DATA set, ``--circuits`` takes
-the circuits themselves. The sparse kernel is made to step every network, also those that it would leave to the dense one.
+the circuits themselves. The sparse kernel steps every network here, also those that it would leave to the dense one.
 """
 
 from __future__ import annotations
