@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from connectome_sim.errors import FitError
-from connectome_sim.fit.objective import Objective, Terms
-from connectome_sim.fit.optimizers import Optimizer, Running, Step
-from connectome_sim.fit.options import FitOptions
+from connectome_sim.errors import ConfigError, FitError, StepError
+from connectome_sim.fit.linearise import Terms
+from connectome_sim.fit.objective import Objective
+from connectome_sim.fit.optimizers import Method, Running, Step
+from connectome_sim.fit.options import FitOptions, Stage
 from connectome_sim.fit.start import SpectralStart, spectral_start
 from connectome_sim.model.activation import SIGMOID, Activation
 from connectome_sim.model.parameters import Parameters, ParameterSpec
@@ -64,7 +65,7 @@ def fit(
     wiring: Wiring,
     *,
     terms: Terms,
-    optimizer: Optimizer,
+    optimizer: Method,
     spec: ParameterSpec | None = None,
     activation: Activation = SIGMOID,
     solve: SolveOptions | None = None,
@@ -92,11 +93,14 @@ def fit(
         progress: show a progress bar with the loss terms.
 
     Raises:
-        FitError: no start, a loss or gradient that is not finite, or too many diverged trials.
+        FitError: no start; a loss, gradient or parameter that is not finite, or too many diverged trials, with the
+            iteration; no validation that was finite; or a state to resume that belongs to other parameters.
+        ConfigError: no loss with a weight, or no trainable family.
         StepError: a step that cannot resolve the lower bound of the time constants.
     """
     spec, options = spec or ParameterSpec(), options or FitOptions()
     solve = solve or SolveOptions(method="euler", step=options.time_step)
+    _check(terms, spec, solve)
     parameters = Parameters(spec, wiring, dtype=torch.float64)
     spectral_start(parameters, wiring, activation, start or SpectralStart(), generator(seed, "start"))
     objective = Objective(
@@ -122,6 +126,20 @@ def fit(
     return loop.result()
 
 
+def _check(terms: Terms, spec: ParameterSpec, solve: SolveOptions) -> None:
+    if not any(term.weight > 0 for term in terms.values()):
+        raise ConfigError(f"fit, terms: got losses {list(terms)}, none with a weight above 0, wanted at least one")
+    if not spec.trainable:
+        raise ConfigError("fit, spec.trainable: got none, wanted at least one family for the fit to move")
+    low, fastest = spec.bounds["time_constant"].low, solve.steps_per_time_constant * (solve.step or 0.0)
+    if "time_constant" in spec.trainable and low < fastest * (1 - 1e-6):
+        raise StepError(
+            f"solve, field 'step': got {solve.step:g} s for time constants down to {low:g} s, wanted at most "
+            f"{low / solve.steps_per_time_constant:g} s ({solve.steps_per_time_constant:g} steps per time constant); "
+            "use a smaller step or raise the lower bound of the time constants"
+        )
+
+
 class _Loop:
     def __init__(self, objective: Objective, parameters: Parameters, running: Running) -> None:
         self._objective, self._parameters, self._running = objective, parameters, running
@@ -141,13 +159,7 @@ class _Loop:
         """One iteration: a step, and a validation where it is due."""
         index = self._options.stage_at(self.iteration)
         stage = self._options.stages[index]
-        trials = self._objective.trials(self.iteration, stage)
-        try:
-            step: Step = self._running.step(
-                self._objective, trials, self._objective.stage_terms(stage), self.iteration / self._options.n_iterations
-            )
-        except FitError as error:
-            raise FitError(f"fit diverged at iteration {self.iteration} (stage {index}): {error}") from error
+        step = self._step(index, stage)
         self.iteration += 1
         row: Row = {
             "iteration": self.iteration,
@@ -162,15 +174,34 @@ class _Loop:
         self._history.append(row)
         return row
 
-    def _validate(self, *, last_stage: bool) -> float:
-        with torch.no_grad():
-            value, _ = self._objective.evaluate(
-                self._parameters,
-                self._validation,
-                self._objective.terms,
-                sample_every=self._options.sample_every,
+    def _step(self, index: int, stage: Stage) -> Step:
+        trials = self._objective.trials(self.iteration // self._options.redraw_every, stage)
+        try:
+            step = self._running.step(
+                self._objective, trials, self._objective.stage_terms(stage), self.iteration / self._options.n_iterations
             )
-        validation = float(value)
+            if not math.isfinite(step.total):
+                raise FitError(f"the loss is {step.total}; tighten the parameter bounds")
+            for family, raw in self._parameters.raw.items():
+                if not torch.isfinite(raw).all():
+                    raise FitError(f"{family} is no longer finite; use smaller steps of the optimizer")
+        except FitError as error:
+            raise FitError(f"fit diverged at iteration {self.iteration} (stage {index}): {error}") from error
+        return step
+
+    def _validate(self, *, last_stage: bool) -> float:
+        """Total of the validation batch; infinite where its trials, longer than those of the stage, diverge."""
+        try:
+            with torch.no_grad():
+                value, _ = self._objective.evaluate(
+                    self._parameters,
+                    self._validation,
+                    self._objective.terms,
+                    sample_every=self._options.sample_every,
+                )
+            validation = float(value)
+        except FitError:
+            validation = math.inf
         if validation < self._best["total"]:
             self._best = {"total": validation, "iteration": self.iteration, "raw": self._raw()}
             self._without_improvement = 0
@@ -198,6 +229,11 @@ class _Loop:
 
     def load(self, state: FitState) -> None:
         content: Mapping[str, Any] = state.content
+        got, wanted = ({f: tuple(v.shape) for f, v in raw.items()} for raw in (content["raw"], self._raw()))
+        if got != wanted:
+            raise FitError(
+                f"fit to resume: got parameters {got}, wanted {wanted}; resume with the same spec and wiring"
+            )
         self._set(content["raw"])
         self._running.load(content["optimizer"])
         self._best = dict(content["best"])
@@ -212,6 +248,11 @@ class _Loop:
             self._parameters.raw[family].copy_(values)
 
     def result(self) -> FitResult:
+        if not math.isfinite(self._best["total"]):
+            raise FitError(
+                f"fit, {self.iteration} iterations: no validation was finite; use smaller steps of the optimizer, "
+                "tighter parameter bounds, or shorter stages"
+            )
         self._set(self._best["raw"])
         return FitResult(
             parameters=self._parameters,

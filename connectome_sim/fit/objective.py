@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
-from connectome_sim.errors import FitError
+from connectome_sim.errors import FitError, SolveError
+from connectome_sim.fit.directions import log_gain_directions, parameter_directions
+from connectome_sim.fit.linearise import Linearised, Terms, linearised
 from connectome_sim.fit.options import FitOptions, Stage
-from connectome_sim.losses import Observation, WeightedLoss, observe, total
+from connectome_sim.losses import Observation, observe, total
 from connectome_sim.losses.phase_integration import PhaseIntegration
 from connectome_sim.model.activation import Activation
 from connectome_sim.model.drive import Drive, cue_current
@@ -19,29 +21,8 @@ from connectome_sim.model.rate import RateNetwork, build_network
 from connectome_sim.model.wiring import Wiring
 from connectome_sim.readout import Readout
 from connectome_sim.solve import SolveOptions, Status, solve
-from connectome_sim.solve.sensitivity import Directions, Sensitivity, sensitivities
+from connectome_sim.solve.sensitivity import Sensitivity, sensitivities
 from connectome_sim.tasks import Trials, generator, training
-
-Terms = Mapping[str, WeightedLoss]
-
-
-@dataclass(frozen=True, eq=False)
-class Linearised:
-    """Every counted loss value of a batch as a residual, with its derivatives.
-
-    The total is half the sum of squares of ``residuals``: a value v of weight w among n is (w / n) v = 1/2 (2 w v / n).
-
-    Attributes:
-        total: weighted sum of the losses.
-        report: mean of each loss.
-        residuals: [M].
-        jacobian: [M, P], by the raw parameters in the order of ``trainable``.
-    """
-
-    total: float
-    report: dict[str, float]
-    residuals: Tensor
-    jacobian: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +52,12 @@ class Objective:
         """The decoder."""
         return Readout(self.wiring.ring_angle, self.wiring.epg_mask)
 
+    @property
+    def _heading_readout(self) -> Readout:
+        """The decoder of rates of the heading neurons alone."""
+        mask = self.wiring.epg_mask
+        return Readout(self.wiring.ring_angle[mask], mask[mask])
+
     def trials(self, iteration: int, stage: Stage) -> Trials:
         """The batch of an iteration: drawn from a stream of its own, so that a resumed fit sees the same."""
         random = generator(self.seed, "fit", iteration)
@@ -81,7 +68,7 @@ class Objective:
         random = generator(self.seed, "validation")
         return self._drawn(random, self.options.validation_trials, self.options.stages[-1].horizon_s)
 
-    def _drawn(self, random, n_trials: int, horizon: float) -> Trials:  # type: ignore[no-untyped-def]
+    def _drawn(self, random: Generator, n_trials: int, horizon: float) -> Trials:
         drawn = training(
             random, n_trials=n_trials, duration=horizon, time_step=self.options.time_step, mix=self.options.mix
         )
@@ -101,31 +88,53 @@ class Objective:
         }
 
     def evaluate(
-        self, parameters: Parameters, trials: Trials, terms: Terms, *, sample_every: int = 1
+        self, parameters: Parameters, trials: Trials, terms: Terms, *, sample_every: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total and report of a batch; differentiable unless called without gradients."""
-        rates, ok = self._simulated(self.network(parameters), trials)
-        observation = self._observation(rates, trials, ok, parameters, sample_every, epg_only=sample_every > 1)
-        return total(terms, observation)
+        """Total and report of a batch; differentiable unless called without gradients.
 
-    def _simulated(self, network: RateNetwork, trials: Trials) -> tuple[Tensor, Tensor]:
-        state = torch.zeros(trials.n_trials, network.n_neurons, dtype=network.dtype, device=network.device)
-        ok = torch.ones(trials.n_trials, dtype=torch.bool, device=network.device)
-        solution = None
-        for drive in self._phases(trials):
-            solution = solve(network, state, drive, self.solve)
-            state, ok = solution.rates[-1], ok & (solution.status == Status.OK)
-            if not ok.all():
-                state = torch.where(ok[:, None], state, torch.zeros_like(state))
-        assert solution is not None
-        if (~ok).double().mean() > self.options.largest_failed_share:
-            raise FitError(
-                f"{int((~ok).sum())} of {len(ok)} trials diverged (allowed share "
-                f"{self.options.largest_failed_share:g}); use a smaller learning rate or tighter parameter bounds"
-            )
-        return solution.rates, ok
+        Args:
+            parameters: where.
+            trials: the batch.
+            terms: losses by name, with weights.
+            sample_every: None: losses see all neurons at every step. A number: they see what :meth:`linearise` shows
+                them, EPG neurons every so many steps in float64.
 
-    def _phases(self, trials: Trials) -> list[Drive]:
+        Raises:
+            FitError: too many diverged trials.
+        """
+        rates, valid = self._simulated(self.network(parameters), trials)
+        readout = self.readout
+        if sample_every is not None:
+            rates, readout = rates[::sample_every, :, readout.epg_mask].double(), self._heading_readout
+        return total(terms, self._observation(rates, _log_gains(parameters), readout, trials, valid))
+
+    def linearise(self, parameters: Parameters, trials: Trials, terms: Terms, *, chunk: int = 8) -> Linearised:
+        """Residuals and their derivatives by the trainable raw parameters.
+
+        Rates and sensitivities come from one forward pass (EPG neurons, every ``sample_every`` steps); the losses are
+        differentiated forwards, ``chunk`` directions at a time, in float64.
+
+        Raises:
+            FitError: too many diverged trials, or a loss or derivative that is not finite.
+            SolveError: a solver other than the fused one, or a device other than the CPU.
+        """
+        found = self._sensitivities(parameters, trials)
+        finite = (torch.isfinite(found.rates).all(dim=0), torch.isfinite(found.final))
+        tangents_finite = (torch.isfinite(found.tangents).all(dim=0), torch.isfinite(found.final_tangents))
+        valid = torch.stack([part.flatten(1).all(dim=1) for part in (*finite, *tangents_finite)]).all(dim=0)
+        self._check_diverged(valid)
+        rates = torch.where(valid[:, None], found.rates, 0.0).double()
+        tangents = torch.where(valid[:, None, None], found.tangents, 0.0).movedim(-1, 0)
+        readout = self._heading_readout
+        return linearised(
+            lambda rates, log_gains: self._observation(rates, log_gains, readout, trials, valid),
+            (rates, _log_gains(parameters).detach().double()),
+            (tangents, log_gain_directions(parameters)),
+            terms,
+            chunk=chunk,
+        )
+
+    def _phases(self, trials: Trials) -> tuple[Drive, Drive, Drive]:
         """Cue, settling, trial."""
         o, omega = self.options, trials.angular_velocity
         cue = cue_current(
@@ -135,183 +144,84 @@ class Objective:
             amplitude=o.cue_amplitude,
             concentration=o.cue_concentration,
         )
-        nothing = [
-            omega.new_zeros(round(s / o.time_step), trials.n_trials) for s in (o.cue_duration_s, o.settle_duration_s)
-        ]
-        return [
-            Drive(o.time_step, nothing[0], cue[None]),
-            Drive(o.time_step, nothing[1]),
-            Drive(o.time_step, omega),
-        ]
-
-    def _observation(
-        self,
-        rates: Tensor,
-        trials: Trials,
-        ok: Tensor,
-        parameters: Parameters | None,
-        sample_every: int,
-        *,
-        epg_only: bool,
-        log_gains: Tensor | None = None,
-    ) -> Observation:
-        mask = self.wiring.epg_mask
-        readout = self.readout
-        if epg_only:
-            rates = rates[::sample_every][..., mask] if rates.shape[-1] == len(mask) else rates
-            readout, mask = Readout(readout.ring_angle[mask], mask[mask]), mask[mask]
-        readout = readout.to(dtype=rates.dtype)
-        velocity = trials.angular_velocity.to(rates.dtype)
-        velocity = velocity.reshape(-1, sample_every, trials.n_trials).mean(dim=1)
-        if log_gains is None:
-            assert parameters is not None
-            log_gains = torch.log(parameters.values("gain"))
-        return observe(
-            rates,
-            read=readout.read,
-            epg_mask=mask,
-            velocity=velocity,
-            displacement_target=trials.displacement()[::sample_every].to(rates.dtype),
-            cue_heading=trials.headings.to(rates.dtype),
-            time_step=trials.time_step * sample_every,
-            valid=ok,
-            scaled_pairs=trials.scaled_pairs if len(trials.scaled_pairs.first) else None,
-            equal_pairs=trials.equal_pairs if len(trials.equal_pairs.first) else None,
-            log_gains=log_gains.to(rates.dtype),
-            log_gains_start=self.log_gains_start.to(rates.dtype),
+        cued, settling = (
+            omega.new_zeros(round(seconds / o.time_step), trials.n_trials)
+            for seconds in (o.cue_duration_s, o.settle_duration_s)
         )
+        return Drive(o.time_step, cued, cue[None]), Drive(o.time_step, settling), Drive(o.time_step, omega)
 
-    def linearise(self, parameters: Parameters, trials: Trials, terms: Terms, *, chunk: int = 8) -> Linearised:
-        """Residuals and their derivatives by the trainable raw parameters.
+    def _silent(self, trials: Trials) -> Tensor:
+        """The state that every trial starts from."""
+        return self.wiring.connections.new_zeros(trials.n_trials, self.wiring.n_neurons)
 
-        Rates and sensitivities come from one forward pass (EPG neurons, every ``sample_every`` steps); the losses are
-        differentiated forwards, ``chunk`` directions at a time, in float64.
-        """
-        every = self.options.sample_every
-        network = self.network(parameters)
-        directions = parameter_directions(parameters, self.wiring)
-        sensitivity = self._sensitivities(network, trials, directions, every)
-        rates, tangents = sensitivity.rates.double(), sensitivity.tangents
-        ok = torch.isfinite(rates).all(dim=2).all(dim=0) & torch.isfinite(tangents).flatten(2).all(dim=2).all(dim=0)
-        if (~ok).double().mean() > self.options.largest_failed_share:
-            raise FitError(f"{int((~ok).sum())} of {len(ok)} trials diverged; tighten the parameter bounds")
-        rates = torch.where(ok[:, None], rates, 0.0)
-        tangents = torch.where(ok[:, None, None], tangents, 0.0)
-        log_gains = torch.log(parameters.values("gain")).detach().double()
-        d_log_gains = _log_gain_directions(parameters)
+    def _simulated(self, network: RateNetwork, trials: Trials) -> tuple[Tensor, Tensor]:
+        """Rates of the trial itself [T + 1, B, N], and which trials did not fail [B]."""
+        state = self._silent(trials)
+        valid = torch.ones(trials.n_trials, dtype=torch.bool, device=state.device)
+        for drive in self._phases(trials):
+            solution = solve(network, state, drive, self.solve)
+            valid = valid & (solution.status == Status.OK)
+            state = torch.where(valid[:, None], solution.rates[-1], 0.0)
+        self._check_diverged(valid)
+        return solution.rates, valid
 
-        def values(rates: Tensor, log_gains: Tensor) -> tuple[Tensor, ...]:
-            seen = self._observation(rates, trials, ok, None, every, epg_only=True, log_gains=log_gains)
-            return tuple(term.loss(seen) for term in weighted.values())
-
-        weighted = {name: term for name, term in terms.items() if term.weight > 0}
-        observation = self._observation(rates, trials, ok, None, every, epg_only=True, log_gains=log_gains)
-        value, report = total(terms, observation)
-        where = [term.loss.where(observation) for term in weighted.values()]
-        plain = values(rates, log_gains)
-        columns: list[list[Tensor]] = []
-        for low in range(0, directions.count, chunk):
-            piece = tangents[..., low : low + chunk].double().movedim(-1, 0)
-            columns.append(
-                [
-                    derivative[:, mask]
-                    for derivative, mask in zip(
-                        torch.func.vmap(lambda dr, dg: torch.func.jvp(values, (rates, log_gains), (dr, dg))[1])(
-                            piece, d_log_gains[low : low + chunk]
-                        ),
-                        where,
-                        strict=True,
-                    )
-                ]
+    def _sensitivities(self, parameters: Parameters, trials: Trials) -> Sensitivity:
+        """Rates of the trial itself and their derivatives, observed as :meth:`linearise` says."""
+        if self.solve.backend != "fused" or self.solve.step is None:
+            raise SolveError(
+                f"solve, field 'backend': got {self.solve.backend!r}, wanted 'fused': sensitivities are carried along "
+                "with its steps; use optimizer adam for another backend"
             )
-        residuals, jacobian = [], []
-        for k, (term, mask) in enumerate(zip(weighted.values(), where, strict=True)):
-            if not mask.any():
-                continue
-            scale = term.weight / int(mask.sum())
-            residual = torch.sqrt(2 * scale * plain[k][mask].clamp(min=0))
-            derivative = torch.cat([column[k] for column in columns]).T
-            safe = residual.clamp(min=1e-12)[:, None]
-            residuals.append(residual)
-            jacobian.append(torch.where(residual[:, None] > 1e-12, scale * derivative / safe, 0.0))
-        return Linearised(
-            float(value), {k: float(v) for k, v in report.items()}, torch.cat(residuals), torch.cat(jacobian)
-        )
-
-    def _sensitivities(self, network: RateNetwork, trials: Trials, directions: Directions, every: int) -> Sensitivity:
-        assert self.solve.step is not None
+        network, directions = self.network(parameters), parameter_directions(parameters, self.wiring)
         self.solve.check_step(network)
-        observed = self.wiring.epg_mask.nonzero().flatten()
-        state = torch.zeros(trials.n_trials, network.n_neurons, dtype=network.dtype)
-        tangents, result = None, None
+        state, tangents = self._silent(trials), None
         *before, last = self._phases(trials)
         for drive in (*before, last):
-            result = sensitivities(
+            found = sensitivities(
                 network,
                 state,
                 drive,
                 directions,
                 method=self.solve.method,
                 step=self.solve.step,
-                observed=observed,
-                sample_every=every if drive is last else drive.n_steps,
+                observed=self.wiring.epg_mask.nonzero().flatten(),
+                sample_every=self.options.sample_every if drive is last else drive.n_steps,
                 initial_tangents=tangents,
             )
-            state, tangents = result.final, result.final_tangents
-        assert result is not None
-        return result
+            state, tangents = found.final, found.final_tangents
+        return found
+
+    def _observation(
+        self, rates: Tensor, log_gains: Tensor, readout: Readout, trials: Trials, valid: Tensor
+    ) -> Observation:
+        """What the losses see of rates [samples, B, neurons of the readout], at evenly spaced times from 0."""
+        every, dtype = trials.n_steps // (len(rates) - 1), rates.dtype
+        velocity = trials.angular_velocity.reshape(-1, every, trials.n_trials).mean(dim=1)
+        return observe(
+            rates,
+            read=readout.to(dtype=dtype).read,
+            epg_mask=readout.epg_mask,
+            velocity=velocity.to(dtype),
+            displacement_target=trials.displacement()[::every].to(dtype),
+            cue_heading=trials.headings.to(dtype),
+            time_step=trials.time_step * every,
+            valid=valid,
+            scaled_pairs=trials.scaled_pairs if len(trials.scaled_pairs.first) else None,
+            equal_pairs=trials.equal_pairs if len(trials.equal_pairs.first) else None,
+            log_gains=log_gains.to(dtype),
+            log_gains_start=self.log_gains_start.to(dtype),
+        )
+
+    def _check_diverged(self, valid: Tensor) -> None:
+        """Raise a FitError where more trials failed than a fit can do without."""
+        failed = int((~valid).sum())
+        if failed == len(valid) or failed > self.options.largest_failed_share * len(valid):
+            raise FitError(
+                f"{failed} of {len(valid)} trials diverged (allowed share {self.options.largest_failed_share:g}); "
+                "use smaller steps of the optimizer or tighter parameter bounds"
+            )
 
 
-def trainable(parameters: Parameters) -> list[str]:
-    """Names of the families that a fit may move, in the order of the Jacobian's columns."""
-    return [family for family, raw in parameters.raw.items() if raw.requires_grad]
-
-
-def parameter_directions(parameters: Parameters, wiring: Wiring) -> Directions:
-    """One direction per trainable raw parameter, in the order of :func:`trainable`."""
-    member = wiring.membership.to(torch.float64)
-    groups = {
-        "gain": torch.nn.functional.one_hot(parameters.gain_group + 1, len(parameters.names("gain")) + 1)[..., 1:],
-        "threshold": -_spread(parameters, "threshold", member),
-        "time_constant": _spread(parameters, "time_constant", member),
-        "velocity_gain": _velocity_spread(parameters, wiring),
-    }
-    places = {"gain": "gain", "threshold": "bias", "time_constant": "time_constant", "velocity_gain": "velocity_input"}
-    parts: dict[str, list[Tensor]] = {place: [] for place in places.values()}
-    n, k = wiring.n_neurons, wiring.n_types
-    for family in trainable(parameters):
-        derivative = groups[family].double() * _slope(parameters, family)
-        for name, place in places.items():
-            shape = (k, k, derivative.shape[-1]) if place == "gain" else (n, derivative.shape[-1])
-            parts[place].append(derivative if name == family else derivative.new_zeros(shape))
-    dtype = wiring.connections.dtype
-    return Directions(**{place: torch.cat(columns, dim=-1).to(dtype) for place, columns in parts.items()})
-
-
-def _slope(parameters: Parameters, family: str) -> Tensor:
-    """Derivative of each value of a family by its raw number [G], float64."""
-    raw = parameters.raw[family].detach().double()
-    return torch.func.jvp(parameters.spec.bounds[family].forward, (raw,), (torch.ones_like(raw),))[1]
-
-
-def _spread(parameters: Parameters, family: str, member: Tensor) -> Tensor:
-    """Which neuron uses which value of a family [N, G]."""
-    return member if len(parameters.names(family)) == member.shape[1] else member.sum(dim=1, keepdim=True)
-
-
-def _velocity_spread(parameters: Parameters, wiring: Wiring) -> Tensor:
-    one_hot = torch.nn.functional.one_hot(wiring.velocity_type_index + 1, len(wiring.velocity_types) + 1)[:, 1:]
-    spread = one_hot * wiring.velocity_side.double()[:, None]
-    return spread if len(parameters.names("velocity_gain")) == spread.shape[1] else spread.sum(dim=1, keepdim=True)
-
-
-def _log_gain_directions(parameters: Parameters) -> Tensor:
-    """Derivative of the log-gains by each trainable raw parameter [P, G], float64."""
-    families = trainable(parameters)
-    sizes = [parameters.raw[family].numel() for family in families]
-    table = torch.zeros(sum(sizes), len(parameters.names("gain")), dtype=torch.float64)
-    if "gain" in families:
-        first = sum(sizes[: families.index("gain")])
-        slope = _slope(parameters, "gain") / parameters.values("gain").detach().double()
-        table[first : first + len(slope)] = torch.diag(slope)
-    return table
+def _log_gains(parameters: Parameters) -> Tensor:
+    """Logarithm of the gains [G], differentiable."""
+    return torch.log(parameters.values("gain"))

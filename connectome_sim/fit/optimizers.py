@@ -1,10 +1,12 @@
 """Ways to move parameters downhill: Adam on gradients, Gauss-Newton on residuals. Knows no losses and no network.
 
-An optimiser is a frozen description; ``start`` gives its running state, which takes one step at a time and can be saved.
+An optimiser is a frozen description; ``start`` gives its running state, which takes one step at a time and can be
+saved.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ import torch
 from torch import Tensor
 
 from connectome_sim.errors import ConfigError, FitError
-from connectome_sim.fit.objective import Objective, Terms, trainable
+from connectome_sim.fit.directions import trainable
+from connectome_sim.fit.linearise import Terms
+from connectome_sim.fit.objective import Objective
 from connectome_sim.model.parameters import Parameters
 from connectome_sim.tasks import Trials
 
@@ -45,6 +49,15 @@ class Running(Protocol):
         ...
 
 
+@runtime_checkable
+class Method(Protocol):
+    """A frozen description of how to move parameters."""
+
+    def start(self, parameters: Parameters) -> Running:
+        """The method on these parameters."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adam:
     """Adam on the gradient through the solver, clipped, with a short warm-up and a cosine decay.
@@ -63,12 +76,11 @@ class Adam:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "gradient_clip"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(f"optimizer adam, {name}: got {getattr(self, name)}, wanted more than 0")
-        if not 0 <= self.final_share <= 1 or self.warm_up < 0:
-            raise ConfigError(
-                f"optimizer adam: got final_share={self.final_share}, warm_up={self.warm_up}, wanted 0 to 1, 0 or more"
-            )
+            _more_than_0(f"optimizer adam, {name}", getattr(self, name))
+        if not 0 <= self.final_share <= 1:
+            raise ConfigError(f"optimizer adam, final_share: got {self.final_share}, wanted 0 to 1")
+        if self.warm_up < 0:
+            raise ConfigError(f"optimizer adam, warm_up: got {self.warm_up}, wanted 0 or more")
 
     def start(self, parameters: Parameters) -> Running:
         """The optimiser on these parameters."""
@@ -89,8 +101,9 @@ class _RunningAdam:
             group["lr"] = rate
         self._adam.zero_grad()
         value, report = objective.evaluate(self._parameters, trials, terms)
-        if not torch.isfinite(value):
-            raise FitError(f"the loss is {float(value)}; use a smaller learning rate or tighter parameter bounds")
+        loss = float(value.detach())
+        if not math.isfinite(loss):
+            raise FitError(f"the loss is {loss}; use a smaller learning rate or tighter parameter bounds")
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._leaves, o.gradient_clip)
         if not torch.isfinite(norm):
@@ -98,16 +111,17 @@ class _RunningAdam:
         self._adam.step()
         self._taken += 1
         return Step(
-            float(value),
+            loss,
             {name: float(mean) for name, mean in report.items()},
             {"learning_rate": rate, "gradient_norm": float(norm)},
         )
 
     def state(self) -> dict[str, Any]:
-        return {"adam": self._adam.state_dict(), "taken": self._taken}
+        # copied both ways: the optimiser goes on writing into the tensors that it gives and takes
+        return {"adam": copy.deepcopy(self._adam.state_dict()), "taken": self._taken}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self._adam.load_state_dict(state["adam"])
+        self._adam.load_state_dict(copy.deepcopy(state["adam"]))
         self._taken = int(state["taken"])
 
 
@@ -132,8 +146,7 @@ class GaussNewton:
 
     def __post_init__(self) -> None:
         for name in ("damping", "largest_move", "tries"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(f"optimizer gauss_newton, {name}: got {getattr(self, name)}, wanted more than 0")
+            _more_than_0(f"optimizer gauss_newton, {name}", getattr(self, name))
 
     def start(self, parameters: Parameters) -> Running:
         """The optimiser on these parameters."""
@@ -142,7 +155,8 @@ class GaussNewton:
 
 Optimizer = Adam | GaussNewton
 
-_LOWEST_DAMPING, _FALL, _RISE, _CREEP = 1e-7, 1 / 3, 4.0, 1.5  # chosen
+_FALL, _RISE, _CREEP = 1 / 3, 4.0, 1.5  # chosen
+_LOWEST_DAMPING, _HIGHEST_DAMPING = 1e-7, 1e12  # chosen: at the highest, a step of gradient / 1e12
 
 
 class _RunningGaussNewton:
@@ -157,31 +171,41 @@ class _RunningGaussNewton:
         curvature = linear.jacobian.T @ linear.jacobian
         gradient = linear.jacobian.T @ linear.residuals
         before = self._raw()
-        accepted, after = 0.0, linear.total
+        moved, after = 0.0, linear.total
         for _ in range(self._options.tries):
             move = self._move(curvature, gradient)
             self._set(before + move)
-            with torch.no_grad():
-                value, _report = objective.evaluate(
-                    self._parameters, trials, terms, sample_every=objective.options.sample_every
-                )
-            if float(value) < linear.total:
-                accepted, after = float(move.abs().max()), float(value)
+            value = self._value(objective, trials, terms)
+            if value < linear.total:
+                moved, after = float(move.abs().max()), value
+                self._damping = max(self._damping * _FALL, _LOWEST_DAMPING)
                 break
             self._set(before)
-            self._damping *= _RISE
-        self._damping = max(self._damping * (_FALL if accepted else 1.0), _LOWEST_DAMPING)
+            self._damping = min(self._damping * _RISE, _HIGHEST_DAMPING)
         return Step(
-            linear.total,
-            linear.report,
-            {"damping": self._damping, "largest_move": accepted, "total_after": after},
+            linear.total, linear.report, {"damping": self._damping, "largest_move": moved, "total_after": after}
         )
 
+    def _value(self, objective: Objective, trials: Trials, terms: Terms) -> float:
+        """The batch's total where the parameters are now; infinite, hence refused, where its trials diverge."""
+        try:
+            with torch.no_grad():
+                value, _ = objective.evaluate(
+                    self._parameters, trials, terms, sample_every=objective.options.sample_every
+                )
+        except FitError:
+            return math.inf
+        return float(value)
+
     def _move(self, curvature: Tensor, gradient: Tensor) -> Tensor:
+        """The damped step; damping is raised until the step is short enough."""
         while True:
             damped = curvature + self._damping * torch.eye(len(gradient), dtype=gradient.dtype)
             move = -torch.linalg.solve(damped, gradient)
-            if move.abs().max() <= self._options.largest_move:
+            largest = float(move.abs().max())
+            if not math.isfinite(largest):
+                raise FitError("the Gauss-Newton step is not finite; tighten the parameter bounds")
+            if largest <= self._options.largest_move:
                 return move
             self._damping *= _CREEP
 
@@ -199,3 +223,8 @@ class _RunningGaussNewton:
 
     def load(self, state: Mapping[str, Any]) -> None:
         self._damping = float(state["damping"])
+
+
+def _more_than_0(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name}: got {value}, wanted more than 0")

@@ -9,6 +9,18 @@ from connectome_sim.errors import ConfigError
 from connectome_sim.tasks import TrainingMix, n_steps
 
 
+def _more_than_0(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name}: got {value}, wanted more than 0")
+
+
+def _whole_steps(name: str, duration: float, step: float) -> None:
+    try:
+        n_steps(duration, step)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: got {duration} s, wanted a multiple of {step:g} s, at least one") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One part of the curriculum.
@@ -30,9 +42,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         for name in ("horizon_s", "iterations", "n_trials", "tolerance"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"stage, {name}: got {value}, wanted more than 0")
+            _more_than_0(f"stage, {name}", getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +60,8 @@ class FitOptions:
         cue_concentration: of the von Mises profile of the cue, 1.
         cue_duration_s: s.
         settle_duration_s: s.
+        redraw_every: iterations on one batch before the next is drawn; a Gauss-Newton step profits from a few on the
+            same trials, Adam from new ones each time.
         sample_every: steps between the samples that a Gauss-Newton step judges (Adam judges every step).
         validate_every: iterations between validations, on traces of their own; the best state found is the result.
         validation_trials: trials of the validation batch, at the last stage's horizon.
@@ -73,6 +85,7 @@ class FitOptions:
     cue_concentration: float = 4.0
     cue_duration_s: float = 0.3
     settle_duration_s: float = 0.2
+    redraw_every: int = 1
     sample_every: int = 5
     validate_every: int = 2
     validation_trials: int = 64
@@ -85,19 +98,18 @@ class FitOptions:
         horizons = [stage.horizon_s for stage in self.stages]
         if horizons != sorted(horizons):
             raise ConfigError(f"fit, stages: got horizons {horizons} s, wanted them to grow")
-        for name in ("time_step", "cue_amplitude", "cue_concentration", "sample_every", "validate_every"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"fit, {name}: got {value}, wanted more than 0")
-        if self.validation_trials < 1 or self.patience < 0 or not 0 <= self.largest_failed_share <= 1:
-            raise ConfigError(
-                f"fit: got validation_trials={self.validation_trials}, patience={self.patience}, "
-                f"largest_failed_share={self.largest_failed_share}, wanted at least 1, 0 or more, and 0 to 1"
-            )
-        for duration in (*horizons, self.cue_duration_s, self.settle_duration_s):
-            n_steps(duration, self.time_step)
-        for horizon in horizons:
-            n_steps(horizon, self.time_step * self.sample_every)
+        for name in ("time_step", "cue_amplitude", "cue_concentration", "redraw_every", "sample_every"):
+            _more_than_0(f"fit, {name}", getattr(self, name))
+        for name in ("validate_every", "validation_trials"):
+            _more_than_0(f"fit, {name}", getattr(self, name))
+        if self.patience < 0:
+            raise ConfigError(f"fit, patience: got {self.patience}, wanted 0 or more")
+        if not 0 <= self.largest_failed_share <= 1:
+            raise ConfigError(f"fit, largest_failed_share: got {self.largest_failed_share}, wanted 0 to 1")
+        for name in ("cue_duration_s", "settle_duration_s"):
+            _whole_steps(f"fit, {name}", getattr(self, name), self.time_step)
+        for k, horizon in enumerate(horizons):
+            _whole_steps(f"fit, stages[{k}].horizon_s", horizon, self.time_step * self.sample_every)
 
     @property
     def n_iterations(self) -> int:

@@ -11,17 +11,21 @@ next mode; an overall gain that puts slope times eigenvalue at ``lead``; thresho
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.random import Generator
 
-from connectome_sim.axes import FloatArray
+from connectome_sim.axes import BoolArray, FloatArray
 from connectome_sim.errors import ConfigError, FitError
 from connectome_sim.model.activation import Activation
 from connectome_sim.model.parameters import Parameters
 from connectome_sim.model.wiring import Wiring
+
+_SCALES = np.geomspace(0.5, 8.0, 33)  # factors on inhibition to try, smallest first; chosen
+_INSIDE = 1e-3  # distance from a bound, relative to the interval (the bound itself on a log scale); chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +56,12 @@ class SpectralStart:
         for name in ("operating_rate", "lead", "margin", "ring_share", "time_constant", "velocity_gain"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ConfigError(f"start, {name}: got {getattr(self, name)}, wanted more than 0")
-        if not 0 <= self.gap < 1 or self.jitter < 0:
-            raise ConfigError(f"start: got gap={self.gap}, jitter={self.jitter}, wanted 0 to 1, and 0 or more")
+        if self.ring_share > 1:
+            raise ConfigError(f"start, ring_share: got {self.ring_share}, wanted at most 1")
+        if not 0 <= self.gap < 1:
+            raise ConfigError(f"start, gap: got {self.gap}, wanted 0 or more, below 1")
+        if not (math.isfinite(self.jitter) and self.jitter >= 0):
+            raise ConfigError(f"start, jitter: got {self.jitter}, wanted 0 or more")
 
 
 @dataclass(frozen=True)
@@ -71,115 +79,117 @@ class RingMode:
     ring_share: float
 
 
-def ring_mode(weights: FloatArray, ring_angle: FloatArray, mask: np.ndarray) -> RingMode:
+def ring_mode(weights: FloatArray, ring_angle: FloatArray, mask: BoolArray) -> RingMode:
     """Leading mode of ``weights`` [post, pre] and how much of it is a first harmonic around the ring."""
     values, vectors = np.linalg.eig(weights)
     order = np.argsort(-values.real, kind="stable")
     # the two vectors of a real or complex pair span one plane: judge the plane, not a vector
-    plane = vectors[mask][:, order[:2]]
-    basis = np.linalg.qr(np.concatenate([plane.real, plane.imag], axis=1))[0]
-    rank = np.linalg.matrix_rank(np.concatenate([plane.real, plane.imag], axis=1))
-    basis = np.linalg.svd(np.concatenate([plane.real, plane.imag], axis=1), full_matrices=False)[0][:, : min(2, rank)]
+    pair = vectors[mask][:, order[:2]]
+    left, size, _ = np.linalg.svd(np.concatenate([pair.real, pair.imag], axis=1), full_matrices=False)
+    plane = left[:, :2][:, size[:2] > 1e-9 * size[0]]  # chosen: far above rounding
     angle = ring_angle[mask]
     harmonic = np.linalg.qr(np.stack([np.cos(angle), np.sin(angle)], axis=1))[0]
-    share = float(np.linalg.norm(harmonic.T @ basis) / math.sqrt(2))
+    share = float(np.linalg.norm(harmonic.T @ plane) / math.sqrt(2))
     return RingMode(float(values[order[0]].real), float(values[order[2]].real), share)
 
 
 def spectral_start(
     parameters: Parameters, wiring: Wiring, activation: Activation, options: SpectralStart, random: Generator
 ) -> None:
-    """Set all parameters to the spectral start, jittered.
+    """Set all parameters to the spectral start; those that a fit may move are jittered.
+
+    Gains and thresholds beyond their bounds are put just inside.
 
     Raises:
         FitError: no scale of inhibition makes the leading mode a ring mode (the wiring holds no ring, or its gains
             cannot tell inhibition from excitation).
+        ConfigError: an operating rate that the activation does not reach.
     """
     matrix = wiring.connections.double().cpu().numpy()
     types = wiring.type_index.cpu().numpy()
-    inhibitory = (wiring.type_signs < 0).double().cpu().numpy()  # [post type, pre type]
-    scales = np.geomspace(0.5, 8.0, 33) if parameters.spec.gains != "global" else np.ones(1)
-    inhibition, mode = _smallest_inhibition(matrix, types, inhibitory, wiring, options, scales)
-    slope_at = _slope_at(activation, options.operating_rate)
-    overall = options.lead / (slope_at * mode.eigenvalue)
-    table = overall * np.where(inhibitory > 0, inhibition, 1.0)
+    inhibition, mode = _inhibition(matrix, wiring, options, fixed=parameters.spec.gains == "global")
+    rest_input = _inverse(activation, options.operating_rate)
+    overall = options.lead / (_slope_at(activation, options.operating_rate) * mode.eigenvalue)
+    table = overall * np.where(_inhibitory(wiring), inhibition, 1.0)
+    at_rest = (matrix * table[np.ix_(types, types)]) @ np.full(len(types), options.operating_rate)
+    mean_input = np.array([at_rest[types == k].mean() for k in range(wiring.n_types)])
     _set_groups(parameters, "gain", table)
-    weights = matrix * table[np.ix_(types, types)]
-    rest = weights @ np.full(len(types), options.operating_rate)
-    mean_input = np.array([rest[types == k].mean() for k in range(wiring.n_types)])
-    threshold = mean_input - _inverse(activation, options.operating_rate)
-    _set_groups(parameters, "threshold", threshold)
+    _set_groups(parameters, "threshold", mean_input - rest_input)
     parameters.set_("time_constant", options.time_constant)
     parameters.set_("velocity_gain", options.velocity_gain)
     with torch.no_grad():
-        for family, raw in parameters.raw.items():
+        for raw in parameters.raw.values():
             if raw.requires_grad:
                 raw += torch.as_tensor(options.jitter * random.standard_normal(raw.shape), dtype=raw.dtype)
 
 
-def _smallest_inhibition(
-    matrix: np.ndarray,
-    types: np.ndarray,
-    inhibitory: np.ndarray,
-    wiring: Wiring,
-    options: SpectralStart,
-    scales: np.ndarray,
-) -> tuple[float, RingMode]:
+def _inhibitory(wiring: Wiring) -> np.ndarray:
+    """Whether a type pair inhibits [post type, pre type]."""
+    return (wiring.type_signs < 0).cpu().numpy()
+
+
+def _inhibition(matrix: np.ndarray, wiring: Wiring, options: SpectralStart, *, fixed: bool) -> tuple[float, RingMode]:
+    """Factor on inhibition, and the leading mode that it gives.
+
+    With one gain for all (``fixed``) the factor is 1: the wiring is what it is, and the fit will show what comes of it.
+    """
     angle, mask = wiring.ring_angle.double().cpu().numpy(), wiring.epg_mask.cpu().numpy()
-    best: tuple[float, RingMode] | None = None
-    for scale in scales:
-        scaled = matrix * np.where(inhibitory > 0, scale, 1.0)[np.ix_(types, types)]
-        mode = ring_mode(scaled, angle, mask)
+    types = wiring.type_index.cpu().numpy()
+    inhibitory = _inhibitory(wiring)[np.ix_(types, types)]
+
+    def mode_at(scale: float) -> RingMode:
+        return ring_mode(matrix * np.where(inhibitory, scale, 1.0), angle, mask)
+
+    if fixed:
+        mode = mode_at(1.0)
+        if mode.eigenvalue <= 0:
+            raise FitError(f"spectral start: got a leading eigenvalue of {mode.eigenvalue:g}, wanted more than 0")
+        return 1.0, mode
+    best: tuple[float, float] | None = None
+    for scale in _SCALES:
+        mode = mode_at(scale)
         if mode.eigenvalue <= 0:
             continue
         clear = mode.next_eigenvalue <= (1 - options.gap) * mode.eigenvalue
         if mode.ring_share >= options.ring_share and clear:
-            final = scale * options.margin
-            scaled = matrix * np.where(inhibitory > 0, final, 1.0)[np.ix_(types, types)]
-            return float(final), ring_mode(scaled, angle, mask)
-        if best is None or mode.ring_share > best[1].ring_share:
-            best = float(scale), mode
-    if best is not None and len(scales) == 1:
-        return best  # one gain for all: the wiring is what it is, and the fit will show what comes of it
-    share = "none" if best is None else f"{best[1].ring_share:.2f} at {best[0]:.2f}"
+            final = float(scale * options.margin)
+            return final, mode_at(final)
+        best = max(best or (0.0, 0.0), (mode.ring_share, float(scale)))
+    share = "none" if best is None else f"{best[0]:.2f} at {best[1]:.2f}"
     raise FitError(
-        f"spectral start: scaling inhibition from {scales[0]:g} to {scales[-1]:g} never made the leading mode a ring mode "
-        f"(best share {share}, wanted {options.ring_share:g} with a gap of {options.gap:g}); lower start.ring_share or "
-        "start.gap, or check signs and ring angles"
+        f"spectral start: scaling inhibition from {_SCALES[0]:g} to {_SCALES[-1]:g} never made the leading mode a ring "
+        f"mode (best share {share}, wanted {options.ring_share:g} with a gap of {options.gap:g}); lower "
+        "start.ring_share or start.gap, or check signs and ring angles"
     )
 
 
 def _set_groups(parameters: Parameters, family: str, values: np.ndarray) -> None:
     """Set a family from a table by type (pair); groups that cover several entries get their (geometric) mean."""
-    bounds = parameters.spec.bounds[family]
     names = parameters.names(family)
     if family == "gain":
         group = parameters.gain_group.cpu().numpy()
         new = np.array([np.exp(np.log(values[group == g]).mean()) for g in range(len(names))])
     else:
         new = values if len(names) == len(values) else np.array([values.mean()])
-    width = 1e-3 * ((bounds.high - bounds.low) if bounds.scale == "linear" else 1.0)
-    low, high = (
-        (bounds.low + width, bounds.high - width)
-        if bounds.scale == "linear"
-        else (
-            bounds.low * (1 + width),
-            bounds.high * (1 - width),
-        )
-    )
+    bounds = parameters.spec.bounds[family]
+    if bounds.scale == "log":
+        low, high = bounds.low * (1 + _INSIDE), bounds.high * (1 - _INSIDE)
+    else:
+        width = _INSIDE * (bounds.high - bounds.low)
+        low, high = bounds.low + width, bounds.high - width
     parameters.set_(family, torch.as_tensor(np.clip(new, low, high)))
 
 
 def _inverse(activation: Activation, rate: float) -> float:
     """The input at which the activation has this value."""
-    inverses = {
+    if activation.name in ("sigmoid", "tanh") and rate >= 1:
+        raise ConfigError(f"start, operating_rate: got {rate}, wanted less than 1 for {activation.name}")
+    inverses: dict[str, Callable[[float], float]] = {
         "sigmoid": lambda r: math.log(r / (1 - r)),
         "tanh": math.atanh,
         "softplus": lambda r: math.log(math.expm1(r)),
         "relu": lambda r: r,
     }
-    if activation.name in ("sigmoid", "tanh") and rate >= 1:
-        raise ConfigError(f"start, operating_rate: got {rate}, wanted less than 1 for {activation.name}")
     return inverses[activation.name](rate)
 
 
