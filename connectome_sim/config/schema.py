@@ -12,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, is_dataclass, make_dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 KIND = "kind"
 """Key that tells which member of a union of dataclasses is meant: its name in snake_case."""
@@ -49,7 +52,18 @@ def _schema(cls: type, tagged: bool) -> type:
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         fields.append((field.name, _mirror_type(hint), dataclasses.field(default_factory=_default(field, hint))))
-    return make_dataclass(cls.__name__, fields)
+    made = make_dataclass(cls.__name__, fields)
+    made.__module__ = __name__
+    made.__qualname__ = ":".join(("schema", cls.__module__.replace(".", "/"), cls.__name__, "tagged" * tagged))
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    """A schema by its qualified name, so that it can be pickled: the other processes of a sweep make it afresh."""
+    parts = name.split(":")
+    if parts[0] != "schema" or len(parts) != 4:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return schema(getattr(import_module(parts[1].replace("/", ".")), parts[2]), tagged=bool(parts[3]))
 
 
 def mirror(value: Any, *, tagged: bool = False) -> Any:
@@ -125,7 +139,7 @@ def readable(error: BaseException) -> str:
     """An error of Hydra or OmegaConf, with its causes, in one line that names the key."""
     lines: list[str] = []
     current: BaseException | None = error
-    while current is not None:
+    while isinstance(current, (HydraException, OmegaConfBaseException)):
         for line in (line.strip() for line in str(current).splitlines()):
             if line and not line.startswith(_NOISE) and line not in lines:
                 lines.append(line)

@@ -1,5 +1,6 @@
 """The configuration: every file composes, every default is that of its dataclass, nothing wrong gets through."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ def test_every_loss_can_be_added_with_its_own_defaults() -> None:
 @pytest.mark.parametrize("value", [Adam(warm_up=3), Stage(horizon_s=1.0, iterations=2), QUICK, ParameterSpec()])
 def test_plain_values_and_dataclasses_are_two_forms_of_one_thing(value: object) -> None:
     assert typed(type(value), plain(value)) == value
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_a_schema_survives_the_way_to_another_process(tagged: bool) -> None:
+    # launchers of sweeps pickle the schemas; a copy by value would lose what "no default" is
+    assert pickle.loads(pickle.dumps(schema(Adam, tagged=tagged))) is schema(Adam, tagged=tagged)
 
 
 def test_what_a_dataclass_requires_is_required() -> None:
