@@ -73,22 +73,25 @@ class FitOptions:
     """
 
     stages: tuple[Stage, ...] = (
-        Stage(horizon_s=0.5, iterations=10, n_trials=32, tolerance=4.0),
-        Stage(horizon_s=0.5, iterations=8, n_trials=32, tolerance=2.0),
-        Stage(horizon_s=1.0, iterations=8, n_trials=48),
-        Stage(horizon_s=2.0, iterations=8),
-        Stage(horizon_s=4.0, iterations=8),
+        Stage(horizon_s=0.5, iterations=10, n_trials=32, tolerance=8.0),
+        Stage(horizon_s=0.5, iterations=6, n_trials=32, tolerance=4.0),
+        Stage(horizon_s=1.0, iterations=9, n_trials=48, tolerance=2.0),
+        Stage(horizon_s=2.0, iterations=9, n_trials=48, tolerance=1.5),
+        Stage(horizon_s=4.0, iterations=15),
+        Stage(horizon_s=10.0, iterations=9, n_trials=32),
     )
     time_step: float = 0.005
-    mix: TrainingMix = field(default_factory=lambda: TrainingMix(walking=0.35, constant=0.4, rest=0.25))
+    mix: TrainingMix = field(
+        default_factory=lambda: TrainingMix(walking=0.25, constant=0.45, rest=0.3, slowest_deg=8.0, fastest_deg=600.0)
+    )
     cue_amplitude: float = 5.0
     cue_concentration: float = 4.0
     cue_duration_s: float = 0.3
     settle_duration_s: float = 0.2
-    redraw_every: int = 1
+    redraw_every: int = 3
     sample_every: int = 5
-    validate_every: int = 2
-    validation_trials: int = 64
+    validate_every: int = 3
+    validation_trials: int = 48
     patience: int = 0
     largest_failed_share: float = 0.5
 
