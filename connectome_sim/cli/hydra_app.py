@@ -22,7 +22,7 @@ from connectome_sim.errors import ConfigError, ConnectomeSimError
 from connectome_sim.resources import conf_dir
 
 # also for a configuration that comes from a run folder and says nothing about Hydra
-_WRITE_NOTHING = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none")
+_WRITE_NOTHING = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none")
 
 Job = Callable[[Any], int]  # of an OmegaConf node
 
