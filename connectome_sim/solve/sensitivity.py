@@ -1,37 +1,34 @@
 """Forward sensitivities: how the rates move when a parameter moves, stepped along with the rates. Knows no loss.
 
 A network of cell-type parameters has some sixty of them, whatever its size, so the derivative of a trajectory with
-respect to all of them is cheaper to carry forward with the trajectory than to ask for one loss at a time: one pass gives
-the Jacobian that a Gauss-Newton step needs. With a dot for the derivative along one direction of the parameters, the
-schemes of ``scheme.py`` become (s a stage state, a the blend, x the total input)::
+respect to all of them is cheaper to carry forward with the trajectory than to ask for one loss at a time: one pass
+gives the Jacobian that a Gauss-Newton step needs. With a dot for the derivative along one direction of the parameters,
+the schemes of ``scheme.py`` become (s a stage state, a the blend, x the total input)::
 
     xdot_i = sum_B [ g_AB (S sdot)_iB + gdot_AB (S s)_iB ] - thetadot_A + kdot_i omega
     kdot_i = a phi'(x_i) xdot_i - a sdot_i + adot (phi(x_i) - s_i)
 
 with S the signed, normalised counts, (S s)_iB = sum over the neurons j of type B of S_ij s_j, A the type of neuron i.
-The kernel walks the connections once per step and carries all directions of one trial as the lanes of one vector.
+The kernel carries the directions of one trial as the lanes of vectors (see ``tangent_kernel.py``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import no_type_check
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit, prange
 from torch import Tensor
 
-from connectome_sim.axes import PerNeuron, State
+from connectome_sim.axes import State
 from connectome_sim.errors import ShapeError, SolveError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
+from connectome_sim.solve import tangent_kernel as kernel
 from connectome_sim.solve.options import steps_per_sample
-from connectome_sim.solve.scheme import SCHEMES
-
-_ACTIVATION_CODES = {"sigmoid": 0, "softplus": 1, "relu": 2, "tanh": 3}
-_LANES = 16  # directions are padded to a multiple of this (chosen: one AVX-512 or two AVX2 registers of float32)
+from connectome_sim.solve.scheme import SCHEMES, Scheme
+from connectome_sim.solve.sparse import LANES
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,208 +98,137 @@ def sensitivities(
     Raises:
         SolveError: unknown method, a network without types, a current that changes during the drive, or a network that
             is not on the CPU.
-        ShapeError: a number of steps that is not a multiple of ``sample_every``.
+        ShapeError: a number of steps that is not a multiple of ``sample_every``, or arrays that do not fit each other.
         StepError: a step that does not divide the drive's time step.
     """
+    _check(network, initial, drive, directions, method, sample_every)
+    assert network.typed is not None
+    typed, scheme, substeps = network.typed, SCHEMES[method], steps_per_sample(drive, step)
+    dtype = np.float64 if network.dtype == torch.float64 else np.float32
+    blocks = -(-directions.count // LANES)
+    samples = drive.n_steps // sample_every
+    start = initial_tangents if initial_tangents is not None else initial.new_zeros(*initial.shape, directions.count)
+    rates = np.empty((drive.n_trials, samples, len(observed)), dtype)
+    tangents = np.empty((drive.n_trials, samples, blocks, len(observed), LANES), dtype)
+    final, final_tangents = _array(initial, dtype).copy(), _in_blocks(start, dtype, 1)
+    blend, along_blend = _blend(network, directions, scheme, drive.time_step / substeps)
+    pointer, pre, value = _blocks(_array(typed.connections, dtype), typed.type_index.numpy(), len(typed.gain))
+    gain = _in_blocks(directions.gain, dtype, 0)
+    kernel.integrate(
+        final,
+        final_tangents,
+        rates,
+        tangents,
+        np.ascontiguousarray(_array(drive.angular_velocity, dtype).T),
+        _constant_current(drive, dtype, final.shape),
+        observed.numpy(),
+        kernel.Network(
+            pointer,
+            pre,
+            value,
+            value * _connection_gain(_array(typed.gain, dtype), typed.type_index.numpy(), pointer, pre),
+            typed.type_index.numpy(),
+            _array(typed.gain, dtype),
+            _array(network.bias, dtype),
+            _array(network.velocity_input, dtype),
+            _array(blend, dtype),
+            kernel.ACTIVATION_CODES[network.activation.name],
+        ),
+        kernel.Along(
+            gain,
+            *(_in_blocks(d, dtype, 0) for d in (directions.bias, directions.velocity_input, along_blend)),
+            (gain != 0).any(axis=-1),
+        ),
+        kernel.Steps(
+            np.array((*scheme.couplings, 0.0), dtype), np.array(scheme.weights, dtype), substeps, sample_every
+        ),
+    )
+    return Sensitivity(
+        rates=_with_first(rates, initial[:, observed]),
+        tangents=_with_first(_from_blocks(tangents, directions.count), start[:, observed]),
+        final=torch.from_numpy(final),
+        final_tangents=torch.from_numpy(_from_blocks(final_tangents, directions.count)),
+    )
+
+
+def _check(
+    network: RateNetwork, initial: Tensor, drive: Drive, directions: Directions, method: str, sample_every: int
+) -> None:
+    """What the kernel takes for granted: it does not look where it reads and writes."""
     if method not in SCHEMES:
         raise SolveError(f"sensitivities, field 'method': got {method!r}, wanted one of {tuple(SCHEMES)}")
     if network.typed is None:
         raise SolveError("sensitivities: got a network of plain arrays, wanted one built from cell-type parameters")
     if network.device.type != "cpu":
         raise SolveError(f"sensitivities: got a network on {network.device}, wanted one on the CPU")
-    if drive.n_steps % sample_every:
+    if sample_every < 1 or drive.n_steps % sample_every:
         raise ShapeError(f"sensitivities: got {drive.n_steps} steps, wanted a multiple of sample_every={sample_every}")
-    scheme, substeps = SCHEMES[method], steps_per_sample(drive, step)
-    dtype = np.float64 if network.dtype == torch.float64 else np.float32
-    n_dir, lanes = directions.count, -(-directions.count // _LANES) * _LANES
-    batch, n = initial.shape
+    n, k = network.n_neurons, len(network.typed.gain)
+    wanted = {
+        "initial": (initial, (drive.n_trials, n)),
+        "directions.gain": (directions.gain, (k, k, directions.count)),
+        "directions.bias": (directions.bias, (n, directions.count)),
+        "directions.time_constant": (directions.time_constant, (n, directions.count)),
+        "directions.velocity_input": (directions.velocity_input, (n, directions.count)),
+    }
+    for name, (tensor, shape) in wanted.items():
+        if tuple(tensor.shape) != shape:
+            raise ShapeError(f"sensitivities, field {name!r}: got shape {tuple(tensor.shape)}, wanted {shape}")
+    if drive.current is not None and drive.current.shape[2] != n:
+        raise ShapeError(f"drive, field 'current': got {drive.current.shape[2]} neurons, wanted {n}")
+
+
+def _array(tensor: Tensor, dtype: type[np.floating]) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().numpy().astype(dtype, copy=False))
+
+
+def _in_blocks(tensor: Tensor, dtype: type[np.floating], axis: int) -> np.ndarray:
+    """The last axis, directions, filled up with zeros and cut into blocks, whose number becomes axis ``axis``."""
+    array = _array(tensor, dtype)
+    array = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % LANES)])
+    array = array.reshape(*array.shape[:-1], -1, LANES)
+    return np.ascontiguousarray(np.moveaxis(array, -2, axis))
+
+
+def _from_blocks(array: np.ndarray, count: int) -> np.ndarray:
+    """[..., block, neuron, lane] -> [..., neuron, direction]."""
+    array = np.moveaxis(array, -3, -2)
+    return array.reshape(*array.shape[:-2], -1)[..., :count]
+
+
+def _connection_gain(gain: np.ndarray, type_index: np.ndarray, pointer: np.ndarray, pre: np.ndarray) -> np.ndarray:
+    """Gain of each connection, in the order of ``_blocks``."""
+    n_types = len(gain)
+    post = np.repeat(np.arange(len(type_index)), np.diff(pointer[::n_types]))
+    return gain[type_index[post], type_index[pre]]
+
+
+def _with_first(samples: np.ndarray, first: Tensor) -> Tensor:
+    """Samples [batch, samples, ...] with the initial value in front, time first."""
+    later = torch.from_numpy(samples).transpose(0, 1)
+    return torch.cat([first.detach()[None].to(later.dtype), later])
+
+
+def _blend(network: RateNetwork, directions: Directions, scheme: Scheme, step: float) -> tuple[Tensor, Tensor]:
+    """The scheme's blend [N] and its derivative along each direction [N, P]."""
     tau = network.time_constant.detach()
-    blend_slope = torch.func.jvp(lambda t: scheme.blend(t, step), (tau,), (torch.ones_like(tau),))[1]
-
-    def array(tensor: Tensor) -> np.ndarray:
-        return np.ascontiguousarray(tensor.detach().numpy().astype(dtype, copy=False))
-
-    def padded(tensor: Tensor) -> np.ndarray:
-        return np.ascontiguousarray(np.pad(array(tensor), [(0, 0)] * (tensor.ndim - 1) + [(0, lanes - n_dir)]))
-
-    type_index = network.typed.type_index.numpy()
-    pointer, pre, value = _blocks(array(network.typed.connections), type_index, network.typed.gain.shape[0])
-    samples = drive.n_steps // sample_every
-    rates = np.empty((batch, samples, len(observed)), dtype)
-    tangents = np.empty((batch, samples, len(observed), lanes), dtype)
-    final = array(initial).copy()
-    start = initial_tangents if initial_tangents is not None else initial.new_zeros(batch, n, n_dir)
-    final_tangents = padded(start)
-    first = initial.detach()[None, :, observed], start[None, :, observed]
-    _integrate(
-        final,
-        final_tangents,
-        rates,
-        tangents,
-        np.ascontiguousarray(array(drive.angular_velocity).T),
-        _constant_current(drive, dtype, (batch, n)),
-        pointer,
-        pre,
-        value,
-        type_index,
-        array(network.typed.gain),
-        array(network.bias),
-        array(network.velocity_input),
-        array(scheme.blend(tau, step)),
-        padded(directions.gain),
-        padded(directions.bias),
-        padded(directions.velocity_input),
-        padded(directions.time_constant * blend_slope[:, None]),
-        observed.numpy(),
-        np.array((*scheme.couplings, 0.0), dtype),
-        np.array(scheme.weights, dtype),
-        substeps,
-        sample_every,
-        _ACTIVATION_CODES[network.activation.name],
-    )
-    return Sensitivity(
-        rates=torch.cat([first[0], torch.from_numpy(rates).transpose(0, 1)]),
-        tangents=torch.cat([first[1], torch.from_numpy(tangents[..., :n_dir]).transpose(0, 1)]),
-        final=torch.from_numpy(final),
-        final_tangents=torch.from_numpy(final_tangents[..., :n_dir]),
-    )
+    slope = torch.func.jvp(lambda t: scheme.blend(t, step), (tau,), (torch.ones_like(tau),))[1]
+    return scheme.blend(tau, step), directions.time_constant * slope[:, None]
 
 
-def _constant_current(drive: Drive, dtype: type[np.floating], shape: tuple[int, int]) -> np.ndarray:
+def _constant_current(drive: Drive, dtype: type[np.floating], shape: tuple[int, ...]) -> np.ndarray:
     if drive.current is None:
         return np.zeros(shape, dtype)
     if drive.current.stride(0) != 0 and not (drive.current == drive.current[0]).all():
         raise SolveError("sensitivities: got a current that changes during the drive, wanted one that stays; split it")
-    return np.ascontiguousarray(drive.current[0].numpy().astype(dtype, copy=False))
+    return _array(drive.current[0], dtype)
 
 
 def _blocks(connections: np.ndarray, type_index: np.ndarray, n_types: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Connections sorted by postsynaptic neuron, then presynaptic type: pointers [N K + 1], presynaptic index, value."""
+    """Connections by postsynaptic neuron, then presynaptic type: pointers [N K + 1], presynaptic neurons, values."""
     post, pre = np.nonzero(connections)
     block = post * n_types + type_index[pre]
     order = np.argsort(block, kind="stable")
     pointer = np.concatenate([[0], np.cumsum(np.bincount(block, minlength=len(connections) * n_types))])
     post, pre = post[order], pre[order]
-    return pointer.astype(np.int64), pre.astype(np.int64), connections[post, pre]
-
-
-@njit(parallel=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, cache=True)
-@no_type_check
-def _integrate(
-    state,
-    tangent,
-    rates,
-    tangents,
-    omega,
-    current,
-    pointer,
-    pre,
-    value,
-    type_index,
-    gain,
-    bias,
-    velocity_input,
-    blend,
-    d_gain,
-    d_bias,
-    d_velocity,
-    d_blend,
-    observed,
-    couplings,
-    weights,
-    substeps,
-    sample_every,
-    activation,
-):
-    batch, n = state.shape
-    lanes = tangent.shape[2]
-    n_types = gain.shape[0]
-    stages = weights.shape[0]
-    for b in prange(batch):
-        r, w = state[b].copy(), tangent[b].copy()  # state at the start of a step, and its derivatives
-        r_new, w_new = np.empty_like(r), np.empty_like(w)  # at its end
-        s_a, v_a = np.empty_like(r), np.empty_like(w)  # stage states, taken in turn
-        s_b, v_b = np.empty_like(r), np.empty_like(w)
-        dx = np.empty_like(w[0])
-        scalars = np.zeros(3, dx.dtype)  # keeps the sums in the precision of the arrays
-        for t in range(omega.shape[1]):
-            om = omega[b, t]
-            for _ in range(substeps):
-                s, v = r, w
-                s_next, v_next = s_a, v_a
-                for stage in range(stages):
-                    weight, coupling = weights[stage], couplings[stage]
-                    for i in range(n):
-                        kind = type_index[i]
-                        x = bias[i] + velocity_input[i] * om + current[b, i]
-                        for p in range(lanes):
-                            dx[p] = d_bias[i, p] + d_velocity[i, p] * om
-                        for other in range(n_types):
-                            first, last = pointer[i * n_types + other], pointer[i * n_types + other + 1]
-                            if first == last:
-                                continue
-                            g = gain[kind, other]
-                            scalars[0] = 0.0
-                            k = first
-                            while k + 4 <= last:
-                                j0, j1, j2, j3 = pre[k], pre[k + 1], pre[k + 2], pre[k + 3]
-                                c0, c1, c2, c3 = value[k], value[k + 1], value[k + 2], value[k + 3]
-                                scalars[0] += c0 * s[j0] + c1 * s[j1] + c2 * s[j2] + c3 * s[j3]
-                                c0, c1, c2, c3 = c0 * g, c1 * g, c2 * g, c3 * g
-                                for p in range(lanes):
-                                    dx[p] += c0 * v[j0, p] + c1 * v[j1, p] + c2 * v[j2, p] + c3 * v[j3, p]
-                                k += 4
-                            while k < last:
-                                j0, c0 = pre[k], value[k]
-                                scalars[0] += c0 * s[j0]
-                                c0 = c0 * g
-                                for p in range(lanes):
-                                    dx[p] += c0 * v[j0, p]
-                                k += 1
-                            total = scalars[0]
-                            x += g * total
-                            for p in range(lanes):
-                                dx[p] += d_gain[kind, other, p] * total
-                        if activation == 0:
-                            phi = 1 / (1 + np.exp(-x))
-                            slope = phi * (1 - phi)
-                        elif activation == 1:
-                            phi = max(x, 0 * x) + np.log1p(np.exp(-abs(x)))
-                            slope = 1 - np.exp(-phi)
-                        elif activation == 2:
-                            phi = max(x, 0 * x)
-                            slope = 1.0 if x > 0 else 0.0
-                        else:
-                            phi = np.tanh(x)
-                            slope = 1 - phi * phi
-                        a = blend[i]
-                        scalars[1] = phi - s[i]
-                        scalars[2] = a * slope
-                        gap, a_slope = scalars[1], scalars[2]
-                        if stage == 0:
-                            r_new[i] = r[i] + weight * a * gap
-                            for p in range(lanes):
-                                w_new[i, p] = w[i, p] + weight * (a_slope * dx[p] - a * v[i, p] + d_blend[i, p] * gap)
-                        else:
-                            r_new[i] += weight * a * gap
-                            for p in range(lanes):
-                                w_new[i, p] += weight * (a_slope * dx[p] - a * v[i, p] + d_blend[i, p] * gap)
-                        if stage + 1 < stages:
-                            s_next[i] = r[i] + coupling * a * gap
-                            for p in range(lanes):
-                                dk = a_slope * dx[p] - a * v[i, p] + d_blend[i, p] * gap
-                                v_next[i, p] = w[i, p] + coupling * dk
-                    s, v = s_next, v_next
-                    if stage % 2 == 0:
-                        s_next, v_next = s_b, v_b
-                    else:
-                        s_next, v_next = s_a, v_a
-                r, r_new = r_new, r
-                w, w_new = w_new, w
-            if (t + 1) % sample_every == 0:
-                m = (t + 1) // sample_every - 1
-                for q in range(len(observed)):
-                    rates[b, m, q] = r[observed[q]]
-                    tangents[b, m, q] = w[observed[q]]
-        state[b] = r
-        tangent[b] = w
+    return pointer.astype(np.int64), pre.astype(np.uint32), connections[post, pre]

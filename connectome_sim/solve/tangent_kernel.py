@@ -1,0 +1,167 @@
+"""Compiled stepping of rates together with their derivatives. Knows no tensor, no error and no parameter family.
+
+One trial is one thread's work. Its derivatives are laid out [block, neuron, lane]: a block holds ``LANES`` directions, so
+that the derivatives of all neurons by them fit into the first-level cache while the connections are walked, once per
+block. The rates themselves are walked once per stage, type by type, because the gains' derivatives need those sums.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+from numba import njit, prange
+
+from connectome_sim.solve.sparse import LANES, add_connections
+
+ACTIVATION_CODES = {"sigmoid": 0, "softplus": 1, "relu": 2, "tanh": 3}
+
+# Sums may be reordered. Infinities and NaN keep their meaning: a trial that diverged must show.
+_FAST = {"reassoc", "contract", "nsz", "arcp"}
+
+
+class Network(NamedTuple):
+    """What the equation uses. The connections of neuron i from type B are entries pointer[i K + B] to the next one."""
+
+    pointer: np.ndarray  # [N K + 1]
+    pre: np.ndarray  # presynaptic neuron of each connection, uint32
+    value: np.ndarray  # signed, normalised count of each connection
+    weight: np.ndarray  # the same times its gain
+    type_index: np.ndarray  # [N]
+    gain: np.ndarray  # [K, K]
+    bias: np.ndarray  # [N]
+    velocity_input: np.ndarray  # [N]
+    blend: np.ndarray  # a [N], see scheme.py
+    activation: int  # one of ACTIVATION_CODES
+
+
+class Along(NamedTuple):
+    """Derivatives of the fields of ``Network`` along each direction, in Q blocks of ``LANES`` directions."""
+
+    gain: np.ndarray  # [Q, K, K, LANES]
+    bias: np.ndarray  # [Q, N, LANES]
+    velocity_input: np.ndarray  # [Q, N, LANES]
+    blend: np.ndarray  # [Q, N, LANES]
+    moves_gain: np.ndarray  # [Q, K, K]: whether any direction of the block moves that gain
+
+
+class Steps(NamedTuple):
+    """A scheme's numbers (see scheme.py) and how often they are applied."""
+
+    couplings: np.ndarray  # c_i, one per stage, the last one without use
+    weights: np.ndarray  # b_i
+    substeps: int  # per step of the drive
+    sample_every: int  # steps of the drive between samples
+
+
+@njit(parallel=True, fastmath=_FAST, cache=True)
+@no_type_check
+def integrate(state, tangent, rates, tangents, omega, current, observed, network, along, steps):
+    """Step every trial through its drive; ``state`` [B, N] and ``tangent`` [B, Q, N, LANES] are taken to the end.
+
+    The observed neurons go to ``rates`` [B, samples, M] and ``tangents`` [B, samples, Q, M, LANES].
+    """
+    for b in prange(len(state)):
+        _integrate_trial(
+            state[b], tangent[b], rates[b], tangents[b], omega[b], current[b], observed, network, along, steps
+        )
+
+
+@njit(fastmath=_FAST, cache=True)
+@no_type_check
+def _integrate_trial(state, tangent, rates, tangents, omega, current, observed, network, along, steps):
+    r, w = state.copy(), tangent.copy()
+    r_new, w_new = np.empty_like(r), np.empty_like(w)
+    one = np.empty_like(r), np.empty_like(w)  # stage states and their derivatives, taken in turn
+    other = np.empty_like(r), np.empty_like(w)
+    sums = np.zeros((len(r), len(network.gain)), r.dtype)
+    gap, a_slope = np.empty_like(r), np.empty_like(r)
+    external, dx = np.empty_like(w[0]), np.empty_like(w[0])
+    stages = len(steps.weights)
+    for t in range(len(omega)):
+        for _ in range(steps.substeps):
+            r_new[:] = r
+            s, v = r, w
+            s_next, v_next = one
+            for stage in range(stages):
+                weight, coupling = steps.weights[stage], steps.couplings[stage]
+                last = stage + 1 == stages
+                _evaluate(s, omega[t], current, network, sums, gap, a_slope)
+                for i in range(len(r)):
+                    r_new[i] += weight * network.blend[i] * gap[i]
+                    s_next[i] = r[i] + coupling * network.blend[i] * gap[i]
+                for q in range(len(w)):
+                    _total_input(q, v[q], omega[t], network, along, sums, external, dx)
+                    start = w[q] if stage == 0 else w_new[q]
+                    for i in range(len(r)):
+                        a = network.blend[i]
+                        for p in range(LANES):
+                            dk = a_slope[i] * dx[i, p] - a * v[q, i, p] + along.blend[q, i, p] * gap[i]
+                            w_new[q, i, p] = start[i, p] + weight * dk
+                            if not last:
+                                v_next[q, i, p] = w[q, i, p] + coupling * dk
+                s, v = s_next, v_next
+                s_next, v_next = other if stage % 2 == 0 else one
+            r, r_new = r_new, r
+            w, w_new = w_new, w
+        if (t + 1) % steps.sample_every == 0:
+            m = (t + 1) // steps.sample_every - 1
+            for k in range(len(observed)):
+                rates[m, k] = r[observed[k]]
+                for q in range(len(w)):
+                    tangents[m, q, k] = w[q, observed[k]]
+    state[:] = r
+    tangent[:] = w
+
+
+@njit(fastmath=_FAST, cache=True)
+@no_type_check
+def _evaluate(s, omega, current, network, sums, gap, a_slope):
+    """Of every neuron: the sums S s per presynaptic type, phi - s, and a phi'."""
+    n_types = len(network.gain)
+    for i in range(len(s)):
+        x = network.bias[i] + network.velocity_input[i] * omega + current[i]
+        for other in range(n_types):
+            total = network.gain.dtype.type(0)  # a plain 0 would make the sums float64
+            for k in range(network.pointer[i * n_types + other], network.pointer[i * n_types + other + 1]):
+                total += network.value[k] * s[network.pre[k]]
+            sums[i, other] = total
+            x += network.gain[network.type_index[i], other] * total
+        phi, slope = _respond(x, network.activation)
+        gap[i], a_slope[i] = phi - s[i], network.blend[i] * slope
+
+
+@njit(fastmath=_FAST, cache=True)
+@no_type_check
+def _total_input(q, v, omega, network, along, sums, external, dx):
+    """Derivatives of every neuron's total input along the directions of block ``q`` [N, LANES], to ``dx``."""
+    n_types = len(network.gain)
+    for i in range(len(dx)):
+        kind = network.type_index[i]
+        for p in range(LANES):
+            external[i, p] = along.bias[q, i, p] + along.velocity_input[q, i, p] * omega
+        for other in range(n_types):
+            if along.moves_gain[q, kind, other]:
+                for p in range(LANES):
+                    external[i, p] += along.gain[q, kind, other, p] * sums[i, other]
+        first, last = network.pointer[i * n_types], network.pointer[(i + 1) * n_types]
+        add_connections(dx, external, v, i, network.pre, network.weight, first, last)
+
+
+@njit(fastmath=_FAST, cache=True)
+@no_type_check
+def _respond(x, activation):
+    """Activation and slope."""
+    if activation == 0:
+        phi = 1 / (1 + np.exp(-x))
+        slope = phi * (1 - phi)
+    elif activation == 1:
+        phi = max(x, 0 * x) + np.log1p(np.exp(-abs(x)))
+        slope = 1 - np.exp(-phi)
+    elif activation == 2:
+        phi = max(x, 0 * x)
+        slope = 1.0 if x > 0 else 0.0
+    else:
+        phi = np.tanh(x)
+        slope = 1 - phi * phi
+    return phi, slope
