@@ -1,0 +1,411 @@
+"""The loop of a fit, with its optimiser and its losses replaced by stubs that say what happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from connectome_sim.errors import ConfigError, FitError, SolveError, StepError
+from connectome_sim.fit import Adam, FitOptions, FitResult, FitState, GaussNewton, SpectralStart, Stage, fit
+from connectome_sim.fit.linearise import Terms
+from connectome_sim.fit.objective import Objective
+from connectome_sim.fit.optimizers import Method, Step
+from connectome_sim.losses import LOSSES, Observation, WeightedLoss
+from connectome_sim.losses.phase_integration import PhaseIntegration
+from connectome_sim.model.activation import Activation
+from connectome_sim.model.bounds import Bounds
+from connectome_sim.model.parameters import Parameters, ParameterSpec
+from connectome_sim.records.checkpoint import read_checkpoint, write_checkpoint
+from connectome_sim.solve import SolveOptions
+from connectome_sim.tasks import Trials
+from tests import typed_ring
+
+WIRING = typed_ring.wiring()
+SHORT = 0.05  # s, one sample
+
+
+# --- stubs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A stub of a loss: how far the first log-gain is above that of the start; keeps what it was shown."""
+
+    observations: list[Observation] = field(default_factory=list)
+
+    def __call__(self, observation: Observation) -> Tensor:
+        self.observations.append(observation)
+        assert observation.log_gains is not None and observation.log_gains_start is not None
+        return (observation.log_gains - observation.log_gains_start)[:1]
+
+    def where(self, observation: Observation) -> Tensor:
+        return torch.ones(1, dtype=torch.bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Scripted:
+    """A stub of a method: puts the first log-gain so far above its start as the script says, and writes a diary."""
+
+    script: list[float]
+    totals: list[float] = field(default_factory=list)
+    diary: list[dict[str, Any]] = field(default_factory=list)
+
+    def start(self, parameters: Parameters) -> Any:
+        return _Playing(self, parameters)
+
+
+class _Playing:
+    def __init__(self, method: Scripted, parameters: Parameters) -> None:
+        self._method, self._parameters, self._taken = method, parameters, 0
+        self._start = parameters.values("gain").detach().clone()
+
+    def step(self, objective: Objective, trials: Trials, terms: Terms, progress: float) -> Step:
+        k = self._taken
+        gains = self._start.clone()
+        gains[0] *= math.exp(self._method.script[k])
+        if math.isfinite(self._method.script[k]):
+            self._parameters.set_("gain", gains)
+        else:
+            self._parameters.raw["gain"].data[0] = math.nan
+        self._method.diary.append({"trials": trials, "terms": terms, "progress": progress})
+        self._taken += 1
+        total = self._method.totals[k] if self._method.totals else 10.0 + k
+        return Step(total, {"heard": 0.5}, {"size": float(k)})
+
+    def state(self) -> dict[str, Any]:
+        return {"taken": self._taken}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self._taken = int(state["taken"])
+
+
+def play(
+    script: list[float], options: FitOptions, *, totals: list[float] | None = None, **settings: Any
+) -> tuple[FitResult, Scripted, Heard]:
+    method, heard = Scripted(script, totals or []), Heard()
+    terms = {"heard": WeightedLoss(1.0, heard)} | settings.pop("more", {})
+    result = fit(WIRING, terms=terms, optimizer=method, options=options, **{"spec": typed_ring.spec()} | settings)
+    return result, method, heard
+
+
+def stages(*iterations: int, **changes: Any) -> FitOptions:
+    return typed_ring.options(*(Stage(horizon_s=SHORT, iterations=n, n_trials=10) for n in iterations), **changes)
+
+
+def keep_in(states: list[FitState]) -> Callable[[Mapping[str, float], FitState], None]:
+    return lambda _row, state: states.append(state)
+
+
+# --- stages, batches, history -----------------------------------------------------------------------------------------
+
+
+def test_stages_set_horizon_batch_and_tolerance_from_their_first_iteration() -> None:
+    options = typed_ring.options(
+        Stage(horizon_s=0.05, iterations=2, n_trials=10, tolerance=4.0),
+        Stage(horizon_s=0.1, iterations=1, n_trials=11, tolerance=2.0),
+        Stage(horizon_s=0.2, iterations=2, n_trials=12),
+    )
+    loss = PhaseIntegration(tolerance_deg=3.0, tolerance_share=0.5)
+    more = {"integration": WeightedLoss(1.0, loss)}
+    result, method, _ = play([0.1] * 5, options, more=more)
+    seen = [(d["trials"].duration, d["trials"].n_trials, d["terms"]["integration"].loss) for d in method.diary]
+    wanted = [(0.05, 10, 4.0)] * 2 + [(0.1, 11, 2.0)] + [(0.2, 12, 1.0)] * 2
+    assert seen == [(pytest.approx(t), n, loss.relaxed(factor)) for t, n, factor in wanted]
+    assert [d["progress"] for d in method.diary] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    assert [(row["stage"], row["horizon_s"]) for row in result.history] == [
+        (0, 0.05),
+        (0, 0.05),
+        (1, 0.1),
+        (2, 0.2),
+        (2, 0.2),
+    ]
+
+
+def test_a_row_holds_totals_losses_the_optimisers_numbers_and_the_validation_where_one_was_made() -> None:
+    result, _, _ = play([0.1, 0.2, 0.3], stages(3, validate_every=2))
+    plain = ["iteration", "stage", "horizon_s", "total", "heard", "size"]
+    assert [list(row) for row in result.history] == [plain, [*plain, "validation_total"], [*plain, "validation_total"]]
+    assert [row["iteration"] for row in result.history] == [1, 2, 3]
+    assert [row["total"] for row in result.history] == [10.0, 11.0, 12.0]
+
+
+def test_every_iteration_has_a_batch_of_its_own_unless_told_otherwise() -> None:
+    for every, wanted in ((1, [0, 1, 2, 3]), (2, [0, 0, 1, 1])):
+        _, method, _ = play([0.1] * 4, stages(4, redraw_every=every))
+        velocities = [d["trials"].angular_velocity for d in method.diary]
+        same = [[torch.equal(a, b) for b in velocities] for a in velocities]
+        assert same == [[i == j for j in wanted] for i in wanted]
+
+
+def test_validation_is_one_batch_at_the_longest_horizon_that_no_step_sees() -> None:
+    options = typed_ring.options(
+        Stage(horizon_s=0.05, iterations=2, n_trials=10), Stage(horizon_s=0.2, iterations=2, n_trials=10)
+    )
+    _, method, heard = play([0.1] * 4, replace(options, validate_every=1, validation_trials=12, sample_every=5))
+    shown = [(len(o.phase), len(o.valid), o.time_step) for o in heard.observations]
+    assert shown == [(5, 12, pytest.approx(0.05))] * 4
+    first, *others = (o.velocity for o in heard.observations)
+    assert all(torch.equal(first, other) for other in others)
+    drawn = [d["trials"].headings for d in method.diary]
+    assert not any(set(headings.tolist()) & set(heard.observations[0].cue_heading.tolist()) for headings in drawn)
+
+
+# --- validation, the best, stopping -----------------------------------------------------------------------------------
+
+
+def test_the_best_validated_parameters_are_the_result() -> None:
+    script = [0.9, 0.2, 0.1, 0.5, 0.3]  # iteration 3 would be best, but only 2, 4 and the last are validated
+    result, _, _ = play(script, stages(5, validate_every=2))
+    validated = [row["validation_total"] for row in result.history if "validation_total" in row]
+    assert validated == pytest.approx([0.2, 0.5, 0.3])
+    assert result.best_iteration == 2
+    assert result.validation_total == pytest.approx(0.2)
+    others, _, _ = play([0.2], stages(1))
+    assert torch.equal(result.parameters.raw["gain"], others.parameters.raw["gain"])
+    assert torch.equal(result.network.weights, others.network.weights)
+    assert not result.network.weights.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("patience", "iterations", "stopped"),
+    [(0, 8, False), (2, 6, True), (3, 7, True), (5, 8, False)],
+)
+def test_patience_counts_in_the_last_stage_only(patience: int, iterations: int, stopped: bool) -> None:
+    # best at iteration 1; from iteration 5 on (the last stage) every validation is one without improvement
+    script = [0.1, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.4]
+    result, _, _ = play(script, stages(4, 4, validate_every=1, patience=patience))
+    assert len(result.history) == iterations
+    assert result.stopped_early is stopped
+    assert result.best_iteration == 1
+
+
+def test_an_improvement_starts_patience_anew() -> None:
+    script = [0.9, 0.8, 0.95, 0.7, 0.75, 0.75, 0.1]
+    result, _, _ = play(script, stages(7, validate_every=1, patience=2))
+    assert len(result.history) == 6
+    assert result.best_iteration == 4
+
+
+def test_each_iteration_is_reported_with_its_row_and_state() -> None:
+    calls: list[tuple[Mapping[str, float], FitState]] = []
+    result, _, _ = play([0.1, 0.2, 0.3], stages(3), on_iteration=lambda row, state: calls.append((row, state)))
+    assert [row["iteration"] for row, _ in calls] == [1, 2, 3] == [state.iteration for _, state in calls]
+    assert [row for row, _ in calls] == list(result.history)
+    assert calls[1][1].content["history"] == list(result.history[:2])
+
+
+def test_progress_is_shown_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    play([0.1, 0.2], stages(2), progress=True)
+    shown = capsys.readouterr().err
+    assert "2/2" in shown and "heard" in shown and "horizon_s" in shown
+    play([0.1, 0.2], stages(2))
+    assert capsys.readouterr().err == ""
+
+
+# --- divergence -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "totals", "message"),
+    [
+        ([0.3, 0.2, 0.4, 0.1], [1.0, 1.0, math.nan, 1.0], r"iteration 2 \(stage 1\): the loss is nan"),
+        ([0.3, 0.2, math.nan, 0.1], [1.0] * 4, r"iteration 2 \(stage 1\): gain is no longer finite"),
+    ],
+)
+def test_divergence_names_the_iteration_and_leaves_the_last_state_to_go_on_from(
+    script: list[float], totals: list[float], message: str
+) -> None:
+    states: list[FitState] = []
+    options = stages(2, 2, validate_every=1)
+    with pytest.raises(FitError, match=f"fit diverged at {message}"):
+        play(script, options, totals=totals, on_iteration=keep_in(states))
+    assert [state.iteration for state in states] == [1, 2]
+    assert states[-1].content["best"]["iteration"] == 2
+    assert all(torch.isfinite(raw).all() for raw in states[-1].content["best"]["raw"].values())
+    healthy, _, _ = play([0.3, 0.2, 0.4, 0.15], options, resume=states[-1])
+    assert [row["iteration"] for row in healthy.history] == [1, 2, 3, 4]
+    assert healthy.best_iteration == 4
+
+
+@dataclass(frozen=True, eq=False)
+class Turning:
+    """A stub of a loss that is not finite from its ``good``-th call on."""
+
+    good: int
+    calls: list[int] = field(default_factory=list)
+
+    def __call__(self, observation: Observation) -> Tensor:
+        self.calls.append(1)
+        return observation.amplitude.square() * (math.inf if len(self.calls) > self.good else 1.0)
+
+    def where(self, observation: Observation) -> Tensor:
+        return torch.ones_like(observation.amplitude, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("method", [Adam(), GaussNewton()])
+def test_a_loss_that_turns_infinite_ends_the_fit_with_its_iteration(method: Method) -> None:
+    states: list[FitState] = []
+    with pytest.raises(FitError, match=r"fit diverged at iteration [1-9]\d* \(stage 0\)"):
+        fit(
+            WIRING,
+            terms={"turning": WeightedLoss(1.0, Turning(good=9))},
+            spec=typed_ring.spec(),
+            optimizer=method,
+            options=stages(9, validate_every=1),
+            on_iteration=keep_in(states),
+        )
+    assert states
+    assert math.isfinite(states[-1].content["best"]["total"])
+
+
+@pytest.mark.parametrize("method", [Adam(), GaussNewton()])
+def test_a_batch_that_diverges_ends_the_fit_with_its_iteration(method: Method) -> None:
+    # excitation alone, and rates without a ceiling: each Euler step of 10 ms multiplies them by 1 + 599 * 10 / 50
+    excitation = replace(WIRING, connections=WIRING.connections.clamp(min=0.0))
+    with pytest.raises(FitError, match=r"fit diverged at iteration 0 \(stage 0\): 10 of 10 trials diverged"):
+        fit(
+            excitation,
+            terms=typed_ring.default_terms(),
+            optimizer=method,
+            activation=Activation.named("relu"),
+            spec=typed_ring.spec(
+                gains="global",
+                bounds={"threshold": Bounds(-1.0, 1.0)},
+                trainable=frozenset({"gain", "threshold", "velocity_gain"}),
+            ),
+            start=SpectralStart(lead=600.0, jitter=0.0),
+            options=typed_ring.options(Stage(horizon_s=2.0, iterations=1, n_trials=10)),
+        )
+
+
+def test_a_validation_that_diverges_is_infinite_and_never_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate, calls = Objective.evaluate, []
+
+    def sometimes(self: Objective, *args: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) in bad:
+            raise FitError("12 of 12 trials diverged")
+        return evaluate(self, *args, **options)
+
+    monkeypatch.setattr(Objective, "evaluate", sometimes)
+    bad = {1, 3}
+    result, _, _ = play([0.1, 0.5, 0.1], stages(3, validate_every=1))
+    assert [row["validation_total"] for row in result.history] == [math.inf, pytest.approx(0.5), math.inf]
+    assert result.best_iteration == 2
+    bad = {len(calls) + 1, len(calls) + 2}
+    with pytest.raises(FitError, match="2 iterations: no validation was finite"):
+        play([0.1, 0.5], stages(2, validate_every=1))
+
+
+# --- repeating and resuming -------------------------------------------------------------------------------------------
+
+TWO_STAGES = typed_ring.options(
+    Stage(horizon_s=0.1, iterations=2, n_trials=10, tolerance=4.0),
+    Stage(horizon_s=0.2, iterations=2, n_trials=10),
+    patience=3,
+)
+
+
+def real(method: Method, *, seed: int = 0, **settings: Any) -> FitResult:
+    terms = typed_ring.default_terms()
+    settings = {"spec": typed_ring.spec()} | settings
+    return fit(WIRING, terms=terms, optimizer=method, options=TWO_STAGES, seed=seed, **settings)
+
+
+def identical(one: FitResult, other: FitResult) -> bool:
+    same = all(torch.equal(one.parameters.raw[f], other.parameters.raw[f]) for f in one.parameters.raw)
+    return same and one.history == other.history and one.best_iteration == other.best_iteration
+
+
+@pytest.mark.parametrize("method", [Adam(), GaussNewton()])
+def test_a_fit_resumed_from_any_checkpoint_is_the_uninterrupted_one(method: Method, tmp_path: Path) -> None:
+    states: list[FitState] = []
+    whole = real(method, on_iteration=keep_in(states))
+    assert len(states) == 4
+    for state in states:
+        path = tmp_path / f"{state.iteration}.safetensors"
+        write_checkpoint(path, state.content)
+        from_file = FitState(state.iteration, read_checkpoint(path))
+        later: list[FitState] = []
+        resumed = real(method, resume=from_file, on_iteration=keep_in(later))
+        assert [s.iteration for s in later] == list(range(state.iteration + 1, 5))
+        assert identical(resumed, whole)
+    assert identical(real(method, resume=states[1]), whole)  # from memory, after others have gone on from it
+
+
+def test_the_seed_decides_start_and_trials() -> None:
+    one, same, other = real(Adam()), real(Adam()), real(Adam(), seed=1)
+    assert identical(one, same)
+    assert one.history[0]["total"] != other.history[0]["total"]
+
+
+def test_a_fit_that_had_stopped_early_stays_stopped() -> None:
+    states: list[FitState] = []
+    options = stages(8, validate_every=1, patience=2)
+    script = [0.1] + [0.5] * 7
+    whole, _, _ = play(script, options, on_iteration=keep_in(states))
+    resumed, method, _ = play(script, options, resume=states[-1])
+    assert whole.stopped_early and resumed.stopped_early
+    assert not method.diary
+    assert identical(resumed, whole)
+
+
+def test_a_state_of_other_parameters_is_refused() -> None:
+    states: list[FitState] = []
+    real(Adam(), on_iteration=keep_in(states))
+    with pytest.raises(FitError, match="fit to resume: got parameters"):
+        real(Adam(), resume=states[0], spec=typed_ring.spec(gains="global"))
+
+
+# --- a fit that must work ---------------------------------------------------------------------------------------------
+
+
+def test_gauss_newton_turns_a_start_into_an_integrator() -> None:
+    """The small ring can integrate: its validation falls from 6 (errors far beyond tolerance) to below 0.5."""
+    options = typed_ring.options(
+        Stage(horizon_s=0.2, iterations=4, n_trials=12, tolerance=4.0), Stage(horizon_s=0.4, iterations=6, n_trials=12)
+    )
+    settings = {"terms": typed_ring.default_terms(), "spec": typed_ring.spec(), "options": options}
+    result = fit(WIRING, optimizer=GaussNewton(), seed=1, **settings)
+    assert result.validation_total < 0.5
+    assert result.history[-1]["total"] < 0.2 * result.history[0]["total"]
+
+
+# --- what is refused at the door --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"terms": {"cue": WeightedLoss(0.0, LOSSES["cue"]())}}, ConfigError, "none with a weight above 0"),
+        ({"spec": ParameterSpec(trainable=frozenset())}, ConfigError, "spec.trainable: got none"),
+        (
+            {"spec": ParameterSpec(bounds={"time_constant": Bounds(0.01, 0.5, "log")})},
+            StepError,
+            "got 0.01 s for time constants down to 0.01 s, wanted at most 0.005 s",
+        ),
+        (
+            {"solve": SolveOptions(backend="reference", method="euler", step=typed_ring.TIME_STEP)},
+            SolveError,
+            "wanted 'fused'",
+        ),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(settings: dict[str, Any], error: type[Exception], message: str) -> None:
+    given: dict[str, Any] = {"terms": typed_ring.default_terms(), "spec": typed_ring.spec()} | settings
+    with pytest.raises(error, match=message):
+        fit(WIRING, optimizer=GaussNewton(), options=TWO_STAGES, **given)
+
+
+def test_a_fixed_time_constant_needs_no_step_for_the_bound() -> None:
+    spec = ParameterSpec(
+        bounds={"time_constant": Bounds(0.01, 0.5, "log")}, trainable=frozenset({"gain", "threshold", "velocity_gain"})
+    )
+    play([0.1], stages(1), spec=spec)
