@@ -1,7 +1,7 @@
 """Compiled stepping of rates together with their derivatives. Knows no tensor, no error and no parameter family.
 
-One trial is one thread's work. Its derivatives are laid out [block, neuron, lane]: a block holds ``LANES`` directions, so
-that the derivatives of all neurons by them fit into the first-level cache while the connections are walked, once per
+One trial is one thread's work. Its derivatives are laid out [block, neuron, lane]: a block holds ``LANES`` directions,
+so that the derivatives of all neurons by them fit into the first-level cache while the connections are walked, once per
 block. The rates themselves are walked once per stage, type by type, because the gains' derivatives need those sums.
 """
 
