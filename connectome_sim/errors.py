@@ -8,7 +8,7 @@ class ConnectomeSimError(Exception):
 
 
 class DataError(ConnectomeSimError):
-    """A file or table that cannot be read as what it claims to be (names file, line or field, what came, what was wanted)."""
+    """A file or table that is not what it claims to be (names file, line or field, what came, what was wanted)."""
 
 
 class DownloadError(ConnectomeSimError):

@@ -109,7 +109,7 @@ def resume_config(arguments: Sequence[str]) -> FitConfig:
         RunFolderError: the folder holds no configuration.
     """
     allowed = ("run", "resume", "threads", "progress", "figures", "checkpoint_every")
-    given = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
+    given: dict[str, Any] = dict(OmegaConf.from_dotlist(list(arguments)))  # type: ignore[arg-type]
     if unknown := [key for key in given if key not in allowed]:
         raise ConfigError(
             f"resume=true with {', '.join(unknown)}: a resumed run keeps its own configuration; allowed beside it are "
@@ -117,5 +117,5 @@ def resume_config(arguments: Sequence[str]) -> FitConfig:
         )
     if not given.get("run"):
         raise ConfigError("resume=true: wanted the folder of the run to go on with: run=PATH")
-    run = Path(given["run"])
+    run = Path(str(given["run"]))
     return typed(FitConfig, {**plain(saved_config(run)), **given, "run": str(run)})

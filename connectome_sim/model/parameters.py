@@ -24,7 +24,7 @@ TYPE_GRANULARITIES = ("type", "global")
 DEFAULT_BOUNDS: Mapping[str, Bounds] = {
     "gain": Bounds(1e-3, 1e3, "log"),  # 1, times the raw connectome (chosen: wide enough not to be met)
     "threshold": Bounds(-20.0, 20.0),  # 1 (chosen: beyond +-20 a sigmoid is constant in float32)
-    "time_constant": Bounds(0.01, 0.5, "log"),  # s (chosen: membrane to slow synaptic time scales; two steps of a fit)
+    "time_constant": Bounds(0.01, 0.5, "log"),  # s (chosen: membranes to slow synapses; 2 steps)
     "velocity_gain": Bounds(1e-3, 1e2, "log"),  # per rad/s (chosen: 1e2 saturates a sigmoid at 6 deg/s)
 }
 DEFAULT_START: Mapping[str, float] = {

@@ -102,8 +102,7 @@ def sensitivities(
         StepError: a step that does not divide the drive's time step.
     """
     _check(network, initial, drive, directions, method, sample_every)
-    assert network.typed is not None
-    typed, scheme, substeps = network.typed, SCHEMES[method], steps_per_sample(drive, step)
+    scheme, substeps = SCHEMES[method], steps_per_sample(drive, step)
     dtype = np.float64 if network.dtype == torch.float64 else np.float32
     blocks = -(-directions.count // LANES)
     samples = drive.n_steps // sample_every
@@ -112,7 +111,6 @@ def sensitivities(
     tangents = np.empty((drive.n_trials, samples, blocks, len(observed), LANES), dtype)
     final, final_tangents = _array(initial, dtype).copy(), _in_blocks(start, dtype, 1)
     blend, along_blend = _blend(network, directions, scheme, drive.time_step / substeps)
-    pointer, pre, value = _blocks(_array(typed.connections, dtype), typed.type_index.numpy(), len(typed.gain))
     gain = _in_blocks(directions.gain, dtype, 0)
     kernel.integrate(
         final,
@@ -122,21 +120,12 @@ def sensitivities(
         np.ascontiguousarray(_array(drive.angular_velocity, dtype).T),
         _constant_current(drive, dtype, final.shape),
         observed.numpy(),
-        kernel.Network(
-            pointer,
-            pre,
-            value,
-            value * _connection_gain(_array(typed.gain, dtype), typed.type_index.numpy(), pointer, pre),
-            typed.type_index.numpy(),
-            _array(typed.gain, dtype),
-            _array(network.bias, dtype),
-            _array(network.velocity_input, dtype),
-            _array(blend, dtype),
-            kernel.ACTIVATION_CODES[network.activation.name],
-        ),
+        _kernel_network(network, blend, dtype),
         kernel.Along(
             gain,
-            *(_in_blocks(d, dtype, 0) for d in (directions.bias, directions.velocity_input, along_blend)),
+            _in_blocks(directions.bias, dtype, 0),
+            _in_blocks(directions.velocity_input, dtype, 0),
+            _in_blocks(along_blend, dtype, 0),
             (gain != 0).any(axis=-1),
         ),
         kernel.Steps(
@@ -214,6 +203,24 @@ def _blend(network: RateNetwork, directions: Directions, scheme: Scheme, step: f
     tau = network.time_constant.detach()
     slope = torch.func.jvp(lambda t: scheme.blend(t, step), (tau,), (torch.ones_like(tau),))[1]
     return scheme.blend(tau, step), directions.time_constant * slope[:, None]
+
+
+def _kernel_network(network: RateNetwork, blend: Tensor, dtype: type[np.floating]) -> kernel.Network:
+    assert network.typed is not None  # checked at the door
+    type_index, gain = network.typed.type_index.numpy(), _array(network.typed.gain, dtype)
+    pointer, pre, value = _blocks(_array(network.typed.connections, dtype), type_index, len(gain))
+    return kernel.Network(
+        pointer,
+        pre,
+        value,
+        value * _connection_gain(gain, type_index, pointer, pre),
+        type_index,
+        gain,
+        _array(network.bias, dtype),
+        _array(network.velocity_input, dtype),
+        _array(blend, dtype),
+        kernel.ACTIVATION_CODES[network.activation.name],
+    )
 
 
 def _constant_current(drive: Drive, dtype: type[np.floating], shape: tuple[int, ...]) -> np.ndarray:

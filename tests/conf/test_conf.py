@@ -4,7 +4,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-import yaml
 from omegaconf import OmegaConf
 
 from connectome_sim.build import circuit, fitting
@@ -215,8 +214,8 @@ BAD_VALUES = [  # override, error, what the message must name
 def test_a_bad_value_is_refused_by_a_typed_error_that_names_it(
     default: FitConfig, override: str, error: type[Exception], named: str
 ) -> None:
-    content, (key, _, value) = OmegaConf.create(plain(default)), override.partition("=")
-    OmegaConf.update(content, key, yaml.safe_load(value), merge=False)
+    content, (key, _, text) = OmegaConf.create(plain(default)), override.partition("=")
+    OmegaConf.update(content, key, OmegaConf.from_dotlist([f"value={text}"]).value, merge=False)
     with pytest.raises(error) as raised:
         typed(FitConfig, content)
     assert type(raised.value) is error

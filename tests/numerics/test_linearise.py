@@ -74,6 +74,23 @@ def test_every_loss_alone(name: str) -> None:
     check(*typed_ring.problem({name: WeightedLoss(3.0, TERMS[name])}, fit_options=OPTIONS), tolerance=1e-8)
 
 
+@dataclass(frozen=True)
+class Signed:
+    """A stub of a loss whose mean is positive and whose values are not, as entropy's may be."""
+
+    def __call__(self, observation: Observation) -> Tensor:
+        return 0.5 + observation.phase.cos()
+
+    def where(self, observation: Observation) -> Tensor:
+        return torch.ones_like(observation.phase, dtype=torch.bool)
+
+
+def test_a_loss_with_negative_values_enters_by_its_mean() -> None:
+    objective, parameters = typed_ring.problem({"signed": WeightedLoss(3.0, Signed())}, fit_options=OPTIONS)
+    check(objective, parameters, tolerance=1e-8)
+    assert len(objective.linearise(parameters, trials_of(objective), objective.terms).residuals) == 1
+
+
 def test_single_precision_rates_are_enough_for_a_step() -> None:
     """Rates are stepped in float32 and judged in float64: 1e-7 of rounding, more of it in 1 - cos of a small angle."""
     check(*typed_ring.problem(fit_options=OPTIONS, dtype=torch.float32), tolerance=1e-3)
