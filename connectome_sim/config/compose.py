@@ -109,7 +109,7 @@ def resume_config(arguments: Sequence[str]) -> FitConfig:
         RunFolderError: the folder holds no configuration.
     """
     allowed = ("run", "resume", "threads", "progress", "figures", "checkpoint_every")
-    given: dict[str, Any] = dict(OmegaConf.from_dotlist(list(arguments)))  # type: ignore[arg-type]
+    given: dict[str, Any] = dict(OmegaConf.from_dotlist(list(arguments)))
     if unknown := [key for key in given if key not in allowed]:
         raise ConfigError(
             f"resume=true with {', '.join(unknown)}: a resumed run keeps its own configuration; allowed beside it are "
