@@ -146,7 +146,7 @@ def test_a_table_of_gains_must_be_as_coarse_as_the_granularity() -> None:
 @pytest.mark.parametrize(
     ("family", "values", "message"),
     [
-        ("time_constant", -0.1, "time_constant: got -0.1, wanted more than 0.02"),
+        ("time_constant", -0.1, "time_constant: got -0.1, wanted more than 0.01"),
         ("time_constant", 0.0, "time_constant: got 0,"),
         ("gain", 1e4, "gain: got 10000"),
         ("gain", float("nan"), "gain: got nan"),
