@@ -6,6 +6,7 @@ failed with its reason, and keeps its last good checkpoint.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -105,8 +106,17 @@ def resume_fit(config: FitConfig) -> FitOutcome:
 
 
 def _create(config: FitConfig, connectome: Connectome, notes: Mapping[str, str]) -> RunFolder:
+    """The run folder with all that is known before the fit; none at all where it cannot be written to its end."""
     path = Path(config.run)
     atomic.make_folder(path, exist_ok=False)
+    try:
+        return _filled(path, config, connectome, notes)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def _filled(path: Path, config: FitConfig, connectome: Connectome, notes: Mapping[str, str]) -> RunFolder:
     atomic.make_folder((path / CONFIG).parent)
     for name, text in {CONFIG.name: to_yaml(config), **notes}.items():
         atomic.write_text((path / CONFIG).with_name(name), text)

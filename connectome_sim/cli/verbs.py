@@ -50,6 +50,7 @@ def evaluate(arguments: list[str]) -> int:
     run = _value("run", arguments)
     register("evaluate")
     if run is not None and not _only_shows(arguments):
+        RunFolder.open(run)  # a folder of a newer format is named as such, before its configuration is read
         register_evaluation("as_fitted", saved_config(Path(run)).evaluation)
 
     def job(config: Any) -> int:
