@@ -110,7 +110,8 @@ def _print_scores(folder: RunFolder, metrics: Mapping[str, float], config: FitCo
     manifest = folder.manifest()
     drawn = ", drawn: none of its neurons is real" if config.connectome.is_drawn else ""
     seeds = ", ".join(f"{name} {seed}" for name, seed in manifest.seeds.items())
-    print(f"held-out scores on {manifest.dataset}{drawn}; seeds: {seeds}")
+    version = "" if manifest.dataset_version in manifest.dataset else f" {manifest.dataset_version}"
+    print(f"held-out scores on {manifest.dataset}{version}{drawn}; seeds: {seeds}")
     print(score_table(metrics, config.success))
 
 

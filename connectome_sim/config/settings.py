@@ -279,6 +279,12 @@ class FitConfig:
                 f"loss.{pairs[0]}: linear_consistency compares trials in triples, got fit.mix.consistency=0; "
                 "choose task=consistency, or give it a share of the trials"
             )
+        fewest = min(self.fit.validation_trials, *(stage.n_trials for stage in self.fit.stages))
+        if pairs and not self.fit.mix.counts(fewest)["consistency"]:
+            raise ConfigError(
+                f"loss.{pairs[0]}: linear_consistency compares trials in triples, got none among {fewest} trials with "
+                f"fit.mix.consistency={self.fit.mix.consistency:g}; use larger batches or a larger share"
+            )
 
     @property
     def terms(self) -> dict[str, WeightedLoss]:

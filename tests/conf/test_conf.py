@@ -253,6 +253,11 @@ def test_a_term_is_checked_when_it_is_made() -> None:
         TermConfig(loss="bump", weight=1.0, options={"length_flor": 0.5})
 
 
+def test_batches_too_small_for_a_triple_of_trials_are_refused() -> None:
+    with pytest.raises(ConfigError, match="triples"):  # 30 % of 6 trials are 2
+        compose("fit", ["loss=no_angles", "task=consistency", "fit.validation_trials=6"])
+
+
 def test_misspelt_keys_in_a_file_are_refused_too() -> None:
     content = plain(compose("fit"))
     content["fit"]["time_stp"] = 1.0

@@ -177,7 +177,11 @@ def test_a_killed_run_leaves_no_half_file_and_resumes(finished: Path, tmp_path: 
     RunFolder.open(run).history()
     hdf5.read(run / "connectome.h5")
     assert main(["fit", "resume=true", f"run={run}"]) == 0
-    assert (run / "history.csv").read_text() == (finished / "history.csv").read_text()
+    # another process: the same up to the rounding of float32 matrix products, which depends on where memory lies
+    rows, wanted = RunFolder.open(run).history(), RunFolder.open(finished).history()
+    assert len(rows) == len(wanted)
+    for row, expected in zip(rows, wanted, strict=True):
+        assert row == pytest.approx(expected, rel=1e-3, abs=1e-6, nan_ok=True)
 
 
 def test_a_run_is_repeated_from_what_its_folder_holds(finished: Path, tmp_path: Path) -> None:
