@@ -65,7 +65,7 @@ def measure(name: str, weights: np.ndarray, dtype: str, options: argparse.Namesp
     def run(kernel: str) -> torch.Tensor:
         return fused.integrate(
             network, initial, drive, method=options.method, step=options.step, kernel=KERNELS[kernel]
-        )
+        )[0]
 
     rates = {kernel: run(kernel).double() for kernel in KERNELS}
     times: dict[str, list[float]] = {kernel: [] for kernel in KERNELS}
@@ -76,7 +76,7 @@ def measure(name: str, weights: np.ndarray, dtype: str, options: argparse.Namesp
             measured.append(time.perf_counter() - start)
     exact = fused.integrate(
         *problem(weights, options.trials, options.seconds, torch.float64), method="rk4", step=options.step / 4
-    )
+    )[0]
     evaluations = round(drive.duration / options.step) * SCHEMES[options.method].stages
     median = {kernel: statistics.median(measured) / evaluations for kernel, measured in times.items()}
     return {

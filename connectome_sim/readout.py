@@ -10,8 +10,10 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Complex, Float, Int
+from scipy.signal import find_peaks
 from torch import Tensor
 
 from connectome_sim.axes import PerNeuron
@@ -164,11 +166,16 @@ class Readout:
         return (width * (2 * math.pi / self.wedges)).masked_fill(flat, math.nan)
 
     def peaks(self, rates: Float[Tensor, "*lead neuron"]) -> Int[Tensor, "*lead"]:
-        """Number of bumps: separate runs of wedges above half height around the circle; 0 where the profile is flat."""
-        profile = self.profile(rates)
-        low, high = torch.aminmax(profile, dim=-1, keepdim=True)
-        above = profile > (low + high) / 2
-        return (above & ~above.roll(1, dims=-1)).sum(dim=-1)
+        """Number of bumps: peaks around the circle that stand out by a quarter of the amplitude; 0 where it is flat.
+
+        How far a peak stands out (its prominence) is its height above the higher one of the two troughs that part it
+        from higher peaks. The profile is smoothed over neighbouring wedges (1/4, 1/2, 1/4) first, as imaging does:
+        single wedges whose counts set them apart are no bumps of their own.
+        """
+        profile = self.profile(rates).detach().cpu().double().numpy()
+        profile = (np.roll(profile, 1, axis=-1) + 2 * profile + np.roll(profile, -1, axis=-1)) / 4
+        counts = [_circular_peaks(row) for row in profile.reshape(-1, self.wedges)]
+        return torch.tensor(counts, device=rates.device).reshape(profile.shape[:-1])
 
     def _components(self, rates: Tensor) -> tuple[Tensor, Tensor]:
         x, y = (rates @ self._compass.to(rates)).unbind(-1)
@@ -188,3 +195,17 @@ def _crossing(side: Tensor, half: Tensor) -> Tensor:
     drop = inner - outer
     fraction = (inner - half) / drop.masked_fill(drop == 0, 1.0)
     return (first - 1 + fraction)[..., 0]
+
+
+def _circular_peaks(profile: np.ndarray) -> int:
+    """Peaks of one profile around the circle with a prominence of at least a quarter of the amplitude."""
+    amplitude = float(profile.max() - profile.min())
+    if not amplitude > 0:
+        return 0
+    lowest = int(profile.argmin())
+    around = np.roll(profile, -lowest)  # from the lowest wedge to the lowest wedge: no peak at the ends
+    around = np.append(around, around[0]) - 1e-9 * amplitude * np.arange(
+        len(around) + 1
+    )  # of two equal peaks, one is higher
+    found, _ = find_peaks(around, prominence=amplitude / 4)
+    return len(found)

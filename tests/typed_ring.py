@@ -85,9 +85,8 @@ def options(*stages: Stage, **changes: object) -> FitOptions:
         "mix": MIX,
         "cue_duration_s": 0.1,
         "settle_duration_s": 0.05,
-        "redraw_every": 1,
+        "candidates": 1,
         "sample_every": 5,
-        "validate_every": 2,
         "validation_trials": 10,
     }
     return FitOptions(**(settings | changes))  # type: ignore[arg-type]

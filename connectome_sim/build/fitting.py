@@ -38,6 +38,7 @@ from connectome_sim.records import (
     write_network,
     write_parameters,
 )
+from connectome_sim.solve import implementation
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ def run_fit(config: FitConfig, *, notes: Mapping[str, str] | None = None) -> Fit
         raise RunFolderError(f"{path}: exists already; choose another run=..., or go on with it: resume=true")
     connectome = circuit(config.connectome)
     wired = wiring(config, connectome)
-    folder = _create(config, connectome, notes or {})
+    folder = _create(config, connectome, notes or {}, solver=implementation(wired.connections, config.solve))
     return _carry_out(config, folder, connectome, wired, resume=None)
 
 
@@ -105,18 +106,18 @@ def resume_fit(config: FitConfig) -> FitOutcome:
     return _carry_out(config, folder, connectome, wiring(config, connectome), resume=state)
 
 
-def _create(config: FitConfig, connectome: Connectome, notes: Mapping[str, str]) -> RunFolder:
+def _create(config: FitConfig, connectome: Connectome, notes: Mapping[str, str], *, solver: str) -> RunFolder:
     """The run folder with all that is known before the fit; none at all where it cannot be written to its end."""
     path = Path(config.run)
     atomic.make_folder(path, exist_ok=False)
     try:
-        return _filled(path, config, connectome, notes)
+        return _filled(path, config, connectome, notes, solver)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
 
 
-def _filled(path: Path, config: FitConfig, connectome: Connectome, notes: Mapping[str, str]) -> RunFolder:
+def _filled(path: Path, config: FitConfig, connectome: Connectome, notes: Mapping[str, str], solver: str) -> RunFolder:
     atomic.make_folder((path / CONFIG).parent)
     for name, text in {CONFIG.name: to_yaml(config), **notes}.items():
         atomic.write_text((path / CONFIG).with_name(name), text)
@@ -128,6 +129,7 @@ def _filled(path: Path, config: FitConfig, connectome: Connectome, notes: Mappin
         dataset_version=origin.version,
         dataset_sha256=origin.sha256,
         seeds=_seeds(config),
+        solver=solver,
     )
     folder = RunFolder.create(path, manifest, prepared=True)
     hdf5.write(connectome, folder.connectome)
@@ -183,16 +185,20 @@ def _fitted(config: FitConfig, folder: RunFolder, wired: Wiring, resume: FitStat
     if rows:
         folder.write_history(rows)  # a kill may have come between the checkpoint and the history
 
+    written = time.monotonic()
+
     def keep(row: Row, state: FitState) -> None:
+        nonlocal written
         rows.append(row)
-        if state.iteration % config.checkpoint_every == 0 or state.iteration == config.fit.n_iterations:
+        if time.monotonic() - written >= config.checkpoint_every_s or state.iteration == config.fit.n_iterations:
             folder.write_checkpoint(state.iteration, state.content)
             folder.write_history(rows)
+            written = time.monotonic()
 
     return fit(
         wired,
         terms=config.terms,
-        optimizer=config.optimizer,
+        optimizers={"adam": config.adam, "gauss_newton": config.gauss_newton, "polish": config.polish},
         spec=config.parameters,
         activation=Activation.named(config.activation),
         solve=config.solve,

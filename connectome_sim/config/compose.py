@@ -20,7 +20,6 @@ from connectome_sim.config.schema import as_node, readable, schema
 from connectome_sim.config.settings import EvaluateConfig, EvaluationConfig, ExportConfig, FiguresConfig, FitConfig
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.evaluate import FULL, QUICK
-from connectome_sim.fit import Adam, GaussNewton
 from connectome_sim.resources import conf_dir
 
 C = TypeVar("C")
@@ -51,10 +50,6 @@ def register(verb: str) -> None:
     if verb in ("fit", "evaluate"):
         for name, protocol in (("full", FULL), ("quick", QUICK), ("as_fitted", FULL)):
             register_evaluation(name, EvaluationConfig(protocol=protocol))
-    if verb == "fit":
-        for optimizer in (GaussNewton(), Adam()):
-            node = as_node(optimizer, tagged=True)
-            store.store(name=f"optimizer_{node.kind}_schema", node=node)
     # not cached: every run of a sweep has its own
     OmegaConf.register_new_resolver("short_id", lambda: secrets.token_hex(3), use_cache=False, replace=True)
 
@@ -108,7 +103,7 @@ def resume_config(arguments: Sequence[str]) -> FitConfig:
         ConfigError: no run, or an argument that would change the result: a resumed run keeps its configuration.
         RunFolderError: the folder holds no configuration.
     """
-    allowed = ("run", "resume", "threads", "progress", "figures", "checkpoint_every")
+    allowed = ("run", "resume", "threads", "progress", "figures", "checkpoint_every_s")
     given: dict[str, Any] = dict(OmegaConf.from_dotlist(list(arguments)))
     if unknown := [key for key in given if key not in allowed]:
         raise ConfigError(

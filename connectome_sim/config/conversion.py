@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from connectome_sim.config.schema import KIND, is_choice, is_sequence, kind_of, readable
+from connectome_sim.config.schema import is_sequence, readable
 from connectome_sim.errors import ConfigError, ConnectomeSimError
 
 C = TypeVar("C")
@@ -49,12 +49,7 @@ def typed(cls: type[C], config: Any, *, where: str = "") -> C:
 def plain(value: Any) -> Any:
     """A dataclass as nested dicts, lists and plain values, from which ``typed`` makes it again."""
     if is_dataclass(value) and not isinstance(value, type):
-        hints = _hints(type(value))
-        return {
-            f.name: {KIND: kind_of(type(part)), **plain(part)} if is_choice(hints[f.name]) else plain(part)
-            for f in fields(value)
-            for part in [getattr(value, f.name)]
-        }
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
@@ -101,8 +96,6 @@ def _value(hint: Any, value: Any, where: str, default: Any = MISSING) -> Any:
         return value
     if is_dataclass(hint):
         return _made(hint, value, where, default)
-    if is_choice(hint):
-        return _chosen(arguments, value, where)
     if origin in (Union, types.UnionType):
         inner = [argument for argument in arguments if argument is not type(None)]
         return None if value is None and len(inner) < len(arguments) else _value(inner[0], value, where, default)
@@ -124,14 +117,6 @@ def _simple(hint: type, value: Any, where: str) -> Any:
     if not fits or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{_place(where)}: got {value!r}, wanted {_WORDS.get(hint, hint.__name__)}")
     return float(value) if hint is float else value
-
-
-def _chosen(members: tuple[type, ...], value: Any, where: str) -> Any:
-    choices = {kind_of(member): member for member in members}
-    kind = value.get(KIND) if isinstance(value, Mapping) else None
-    if kind not in choices:
-        raise ConfigError(f"{_place(where)}.{KIND}: got {kind!r}, wanted one of {', '.join(choices)}")
-    return _made(choices[kind], {key: item for key, item in value.items() if key != KIND}, where, MISSING)
 
 
 def _default(field: Any) -> Any:

@@ -20,62 +20,37 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-KIND = "kind"
-"""Key that tells which member of a union of dataclasses is meant: its name in snake_case."""
-
 C = TypeVar("C")
 
 _NOISE = ("object_type=", "reference_type=", "Config search path", "provider=")  # lines of messages that help nobody
 
 
-def kind_of(cls: type) -> str:
-    """``GaussNewton`` -> ``gauss_newton``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-
-
-def schema(cls: type, *, tagged: bool = False) -> type:
-    """The mutable mirror of a dataclass: same names and defaults, types that OmegaConf knows.
-
-    Args:
-        cls: the dataclass.
-        tagged: put ``kind`` first, for a member of a union.
-    """
-    return _schema(cls, tagged)
-
-
 @cache  # OmegaConf compares schemas by identity
-def _schema(cls: type, tagged: bool) -> type:
+def schema(cls: type) -> type:
+    """The mutable mirror of a dataclass: same names and defaults, types that OmegaConf knows."""
     hints = get_type_hints(cls)
     fields: list[Any] = []
-    if tagged:
-        fields.append((KIND, str, dataclasses.field(default=kind_of(cls))))
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         fields.append((field.name, _mirror_type(hint), dataclasses.field(default_factory=_default(field, hint))))
     made = make_dataclass(cls.__name__, fields)
     made.__module__ = __name__
-    made.__qualname__ = ":".join(("schema", cls.__module__.replace(".", "/"), cls.__name__, "tagged" * tagged))
+    made.__qualname__ = ":".join(("schema", cls.__module__.replace(".", "/"), cls.__name__))
     return made
 
 
 def __getattr__(name: str) -> Any:
     """A schema by its qualified name, so that it can be pickled: the other processes of a sweep make it afresh."""
     parts = name.split(":")
-    if parts[0] != "schema" or len(parts) != 4:
+    if parts[0] != "schema" or len(parts) != 3:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return schema(getattr(import_module(parts[1].replace("/", ".")), parts[2]), tagged=bool(parts[3]))
+    return schema(getattr(import_module(parts[1].replace("/", ".")), parts[2]))
 
 
-def mirror(value: Any, *, tagged: bool = False) -> Any:
+def mirror(value: Any) -> Any:
     """A value of a dataclass as a value of its schema: nested dataclasses too, sequences as lists."""
     if is_dataclass(value) and not isinstance(value, type):
-        hints = get_type_hints(type(value))
-        return schema(type(value), tagged=tagged)(
-            **{
-                f.name: mirror(getattr(value, f.name), tagged=is_choice(hints[f.name]))
-                for f in dataclasses.fields(value)
-            }
-        )
+        return schema(type(value))(**{f.name: mirror(getattr(value, f.name)) for f in dataclasses.fields(value)})
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
@@ -88,20 +63,12 @@ def mirror(value: Any, *, tagged: bool = False) -> Any:
 
 
 def _default(field: dataclasses.Field[Any], hint: Any) -> Any:
-    if is_choice(hint):
-        return lambda: "???"  # a config group chooses; one choice cannot be merged over another
     if field.default is not MISSING:
         return lambda: mirror(field.default)
     if field.default_factory is not MISSING:
         factory = field.default_factory
         return lambda: mirror(factory())
     return schema(hint) if is_dataclass(hint) else lambda: "???"  # type: ignore[arg-type]
-
-
-def is_choice(hint: Any) -> bool:
-    """Whether a type is a union of dataclasses."""
-    members = get_args(hint)
-    return get_origin(hint) in (Union, types.UnionType) and all(is_dataclass(member) for member in members)
 
 
 def is_sequence(hint: Any) -> bool:
@@ -114,8 +81,6 @@ def _mirror_type(hint: Any) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
         return schema(hint)  # type: ignore[arg-type]
-    if is_choice(hint):
-        return Any
     if origin in (Union, types.UnionType):
         (inner,) = (argument for argument in arguments if argument is not type(None))
         return Optional[_mirror_type(inner)]  # noqa: UP045 (a type made at run time)
@@ -130,9 +95,9 @@ def _mirror_type(hint: Any) -> Any:
     return str if hint is Path else hint
 
 
-def as_node(value: Any, *, tagged: bool = False) -> Any:
+def as_node(value: Any) -> Any:
     """A value of a dataclass as a typed OmegaConf node, for Hydra's ConfigStore."""
-    return OmegaConf.structured(mirror(value, tagged=tagged))
+    return OmegaConf.structured(mirror(value))
 
 
 def readable(error: BaseException) -> str:

@@ -14,8 +14,7 @@ from connectome_sim.connectome import download
 from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, head_direction_circuit
 from connectome_sim.errors import ConfigError, StepError
 from connectome_sim.evaluate import FULL, PROBES, Protocol, check_step, evaluate, success
-from connectome_sim.fit import FitOptions, GaussNewton, SpectralStart
-from connectome_sim.fit.optimizers import Optimizer
+from connectome_sim.fit import POLISH, Adam, FitOptions, GaussNewton, SpectralStart
 from connectome_sim.losses import LOSSES, WeightedLoss
 from connectome_sim.losses.linear_consistency import LinearConsistency
 from connectome_sim.model import Activation, Drive, ParameterSpec, Wiring
@@ -25,7 +24,7 @@ from connectome_sim.solve.options import steps_per_sample
 STATISTICS = "statistics"
 """Value of ``connectome.source`` for a connectome that is drawn from wiring statistics."""
 
-HOW = ("id", "run", "resume", "threads", "progress", "figures", "checkpoint_every")
+HOW = ("id", "run", "resume", "threads", "progress", "figures", "checkpoint_every_s")
 """Fields of `FitConfig` that say how to run and where to put it, and do not change what is found."""
 
 
@@ -196,7 +195,7 @@ class FitConfig:
         threads: CPU threads; what PyTorch and numba choose (all cores) where None.
         progress: show progress bars.
         figures: draw the figures at the end.
-        checkpoint_every: iterations between checkpoints.
+        checkpoint_every_s: seconds of work between checkpoints; 0: after every iteration.
         connectome: which connectome.
         velocity: where the angular velocity enters.
         parameters: granularity and bounds of the parameters, and which of them are fitted.
@@ -205,7 +204,9 @@ class FitConfig:
         start: the spectral start.
         fit: curriculum, batch, cue, stopping.
         loss: terms of the loss by name.
-        optimizer: how parameters are moved.
+        adam: how parameters are moved in stages with this optimizer.
+        gauss_newton: likewise.
+        polish: likewise, for the last stage.
         evaluation: how the result is measured.
         success: metric -> (lowest, highest) that still succeeds, None where open.
 
@@ -222,7 +223,7 @@ class FitConfig:
     threads: int | None = None
     progress: bool = True
     figures: bool = True
-    checkpoint_every: int = 1
+    checkpoint_every_s: float = 10.0
     connectome: ConnectomeConfig = field(default_factory=ConnectomeConfig)
     velocity: VelocityConfig = field(default_factory=VelocityConfig)
     parameters: ParameterSpec = field(default_factory=ParameterSpec)
@@ -231,12 +232,14 @@ class FitConfig:
     start: SpectralStart = field(default_factory=SpectralStart)
     fit: FitOptions = field(default_factory=FitOptions)
     loss: Mapping[str, TermConfig]
-    optimizer: Optimizer = field(default_factory=GaussNewton)
+    adam: Adam = field(default_factory=Adam)
+    gauss_newton: GaussNewton = field(default_factory=GaussNewton)
+    polish: GaussNewton = POLISH
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     success: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, low in (("seed", 0), ("threads", 1), ("checkpoint_every", 1)):
+        for name, low in (("seed", 0), ("threads", 1), ("checkpoint_every_s", 0)):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ConfigError(f"{name}: got {value}, wanted at least {low}")
@@ -246,10 +249,11 @@ class FitConfig:
         self._check_loss()
         if not self.parameters.trainable:
             raise ConfigError("parameters.trainable: got none, wanted at least one family for the fit to move")
-        if isinstance(self.optimizer, GaussNewton) and self.solve.backend != "fused":
+        used = {stage.optimizer for stage in self.fit.stages}
+        if used != {"adam"} and self.solve.backend != "fused":
             raise ConfigError(
                 f"solve.backend: got {self.solve.backend!r}, wanted 'fused': the Gauss-Newton optimizer carries "
-                "sensitivities along with its own steps; use optimizer=adam for the reference backend"
+                "sensitivities along with its own steps; use curriculum=adam for the reference backend"
             )
 
     def _check_steps(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pooch
 import requests
+import urllib3
 
 from connectome_sim.connectome.anatomy import CORE, head_direction_circuit
 from connectome_sim.connectome.connectome import Connectome
@@ -160,15 +161,18 @@ def download(
     target = parent / dataset.folder
     if target.exists():
         return _checked(target, dataset)
-    temporary = None
+    temporary, made = None, None
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        if not parent.exists():
+            made = _first_missing(parent)
+            parent.mkdir(parents=True)
         temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{dataset.folder}.", suffix=".part"))
         archive = temporary / "archive.tar.gz"
         _fetch(url or dataset.url, archive, progress=progress, attempts=attempts)
         unpacked = _unpack(archive, temporary / dataset.folder, dataset, url or dataset.url)
         _checked(unpacked, dataset)
         unpacked.rename(target)
+        made = None
     except OSError as error:
         raise DownloadError(
             f"{target}: cannot be written ({error.strerror or error}); nothing was left behind. "
@@ -177,7 +181,16 @@ def download(
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
     return target
+
+
+def _first_missing(folder: Path) -> Path:
+    """The outermost folder that would have to be made for ``folder`` to exist."""
+    while not folder.parent.exists():
+        folder = folder.parent
+    return folder
 
 
 def _known(name: str, registry: Mapping[str, Dataset]) -> Dataset:
@@ -202,11 +215,19 @@ def _fetch(url: str, archive: Path, *, progress: bool, attempts: int) -> None:
         except requests.HTTPError as error:
             raise DownloadError(f"{url}: the server answered {error}; check the address") from error
         except requests.RequestException as error:
+            if _refused(error):
+                raise DownloadError(f"{url}: no connection ({error}); check the address and the network") from error
             if attempt == attempts:
                 raise DownloadError(
                     f"{url}: the transfer broke off {attempts} time(s), the last time with: {error}. "
                     "Nothing was left behind; check the connection and start it again"
                 ) from error
+
+
+def _refused(error: requests.RequestException) -> bool:
+    """Whether no connection came about at all: trying again at once would not help."""
+    reason = error.args[0] if error.args else None
+    return isinstance(getattr(reason, "reason", None), urllib3.exceptions.NewConnectionError)
 
 
 def _unpack(archive: Path, unpacked: Path, dataset: Dataset, url: str) -> Path:

@@ -46,7 +46,7 @@ def inspect(connectome: Connectome) -> dict[str, Any]:
 def as_text(summary: dict[str, Any]) -> str:
     """The result of `inspect` as lines of text for a terminal."""
     lines = [
-        f"{summary['dataset']} {summary['version']}".strip(),
+        _title(summary["dataset"], summary["version"]),
         f"sha256    {summary['sha256']}",
         f"cite      {summary['citation']}",
         f"neurons   {summary['neurons']:,} of {summary['types']:,} types",
@@ -61,6 +61,10 @@ def as_text(summary: dict[str, Any]) -> str:
         lines += ["", "synapses, presynaptic row, postsynaptic column", " " * 12 + "".join(f"{t:>10}" for t in pairs)]
         lines += [f"{pre:12}" + "".join(f"{n:>10,}" for n in row.values()) for pre, row in pairs.items()]
     return "\n".join(lines)
+
+
+def _title(dataset: str, version: str) -> str:
+    return dataset if version in dataset else f"{dataset} {version}"
 
 
 def _cells(connectome: Connectome, few: bool) -> dict[str, int]:

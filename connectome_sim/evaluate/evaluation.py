@@ -80,7 +80,12 @@ def evaluate(
         raise ConfigError(f"evaluation, which: got {which}, wanted some of {PROBES}")
     options = SolveOptions(method=method, step=step)
     run = Runner(network.detach().to(dtype=dtype), readout.to(dtype=dtype), protocol, options, progress)
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = {
+        "evaluation_step_s": step,
+        "evaluation_seed": seed,
+        "evaluation_headings": protocol.n_headings,
+        "evaluation_duration_s": protocol.duration_s,
+    }
     arrays: dict[str, np.ndarray] = {}
     with torch.no_grad():
         for name, probe in (

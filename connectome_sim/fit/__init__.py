@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from connectome_sim.fit.fitting import FitResult, FitState, fit
-from connectome_sim.fit.optimizers import Adam, GaussNewton
+from connectome_sim.fit.optimizers import POLISH, Adam, GaussNewton
 from connectome_sim.fit.options import FitOptions, Stage
 from connectome_sim.fit.start import SpectralStart, ring_mode, spectral_start
 
 __all__ = [
+    "POLISH",
     "Adam",
     "FitOptions",
     "FitResult",

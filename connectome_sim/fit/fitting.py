@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from connectome_sim.errors import ConfigError, FitError, StepError
 from connectome_sim.fit.linearise import Terms
 from connectome_sim.fit.objective import Objective
-from connectome_sim.fit.optimizers import Method, Running, Step
+from connectome_sim.fit.optimizers import POLISH, Adam, GaussNewton, Method, Running, Step
 from connectome_sim.fit.options import FitOptions, Stage
 from connectome_sim.fit.start import SpectralStart, spectral_start
 from connectome_sim.model.activation import SIGMOID, Activation
@@ -65,7 +65,7 @@ def fit(
     wiring: Wiring,
     *,
     terms: Terms,
-    optimizer: Method,
+    optimizers: Mapping[str, Method] | None = None,
     spec: ParameterSpec | None = None,
     activation: Activation = SIGMOID,
     solve: SolveOptions | None = None,
@@ -81,7 +81,7 @@ def fit(
     Args:
         wiring: the connectome as tensors.
         terms: losses by name, with weights.
-        optimizer: ``Adam`` or ``GaussNewton``.
+        optimizers: name in a stage -> how its steps are taken; by default ``Adam``, ``GaussNewton`` and ``POLISH``.
         spec: which parameters, how finely, which of them are trainable.
         activation: phi.
         solve: how to integrate; by default forward Euler with the options' time step.
@@ -101,18 +101,25 @@ def fit(
     spec, options = spec or ParameterSpec(), options or FitOptions()
     solve = solve or SolveOptions(method="euler", step=options.time_step)
     _check(terms, spec, solve)
-    parameters = Parameters(spec, wiring, dtype=torch.float64)
-    spectral_start(parameters, wiring, activation, start or SpectralStart(), generator(seed, "start"))
-    objective = Objective(
-        wiring=wiring,
-        activation=activation,
-        solve=solve,
-        terms=terms,
-        options=options,
-        seed=seed,
-        log_gains_start=torch.log(parameters.values("gain")).detach().clone(),
-    )
-    loop = _Loop(objective, parameters, optimizer.start(parameters))
+    random = generator(seed, "start")
+
+    def candidate() -> tuple[Parameters, Objective]:
+        parameters = Parameters(spec, wiring, dtype=torch.float64)
+        spectral_start(parameters, wiring, activation, start or SpectralStart(), random)
+        gains = torch.log(parameters.values("gain")).detach().clone()
+        return parameters, Objective(
+            wiring=wiring,
+            activation=activation,
+            solve=solve,
+            terms=terms,
+            options=options,
+            seed=seed,
+            log_gains_start=gains,
+        )
+
+    parameters, objective = min((candidate() for _ in range(options.candidates)), key=_first_total)
+    optimizers = optimizers or {"adam": Adam(), "gauss_newton": GaussNewton(), "polish": POLISH}
+    loop = _Loop(objective, parameters, optimizers)
     if resume is not None:
         loop.load(resume)
     bar = tqdm(total=options.n_iterations, initial=loop.iteration, disable=not progress, unit="it", desc="fit")
@@ -140,10 +147,24 @@ def _check(terms: Terms, spec: ParameterSpec, solve: SolveOptions) -> None:
         )
 
 
+def _first_total(candidate: tuple[Parameters, Objective]) -> float:
+    """Total on the first batch; infinite where its trials diverge."""
+    parameters, objective = candidate
+    stage = objective.options.stages[0]
+    try:
+        with torch.no_grad():
+            value, _ = objective.evaluate(parameters, objective.trials(0, stage), objective.stage_terms(stage))
+    except FitError:
+        return math.inf
+    return float(value) if math.isfinite(value) else math.inf
+
+
 class _Loop:
-    def __init__(self, objective: Objective, parameters: Parameters, running: Running) -> None:
-        self._objective, self._parameters, self._running = objective, parameters, running
+    def __init__(self, objective: Objective, parameters: Parameters, optimizers: Mapping[str, Method]) -> None:
+        self._objective, self._parameters, self._optimizers = objective, parameters, optimizers
         self._options = objective.options
+        used = {stage.optimizer for stage in self._options.stages}
+        self._running: dict[str, Running] = {name: optimizers[name].start(parameters) for name in sorted(used)}
         self.iteration = 0
         self._history: list[Row] = []
         self._best: dict[str, Any] = {"total": math.inf, "iteration": 0, "raw": self._raw()}
@@ -169,16 +190,23 @@ class _Loop:
             **step.report,
             **step.numbers,
         }
-        if self.iteration % self._options.validate_every == 0 or self.iteration == self._options.n_iterations:
+        last = self.iteration == self._options.first_iteration(index) + stage.iterations
+        if last or self.iteration % self._optimizers[stage.optimizer].validate_every == 0:
             row["validation_total"] = self._validate(last_stage=index == len(self._options.stages) - 1)
         self._history.append(row)
         return row
 
     def _step(self, index: int, stage: Stage) -> Step:
-        trials = self._objective.trials(self.iteration // self._options.redraw_every, stage)
+        name = stage.optimizer
+        within = self.iteration - self._options.first_iteration(index)
+        batch = self.iteration - within % self._optimizers[name].redraw_every  # named after its first iteration
+        trials = self._objective.trials(batch, stage)
         try:
-            step = self._running.step(
-                self._objective, trials, self._objective.stage_terms(stage), self.iteration / self._options.n_iterations
+            step = self._running[name].step(
+                self._objective,
+                trials,
+                self._objective.stage_terms(stage),
+                self._options.share_done(self.iteration, name),
             )
             if not math.isfinite(step.total):
                 raise FitError(f"the loss is {step.total}; tighten the parameter bounds")
@@ -193,12 +221,7 @@ class _Loop:
         """Total of the validation batch; infinite where its trials, longer than those of the stage, diverge."""
         try:
             with torch.no_grad():
-                value, _ = self._objective.evaluate(
-                    self._parameters,
-                    self._validation,
-                    self._objective.terms,
-                    sample_every=self._options.sample_every,
-                )
+                value, _ = self._objective.evaluate(self._parameters, self._validation, self._objective.terms)
             validation = float(value)
         except FitError:
             validation = math.inf
@@ -219,7 +242,7 @@ class _Loop:
             {
                 "iteration": self.iteration,
                 "raw": self._raw(),
-                "optimizer": self._running.state(),
+                "optimizers": {name: running.state() for name, running in self._running.items()},
                 "best": dict(self._best),
                 "without_improvement": self._without_improvement,
                 "stopped_early": self._stopped_early,
@@ -235,7 +258,8 @@ class _Loop:
                 f"fit to resume: got parameters {got}, wanted {wanted}; resume with the same spec and wiring"
             )
         self._set(content["raw"])
-        self._running.load(content["optimizer"])
+        for name, running in self._running.items():
+            running.load(content["optimizers"][name])
         self._best = dict(content["best"])
         self._without_improvement = int(content["without_improvement"])
         self._stopped_early = bool(content["stopped_early"])

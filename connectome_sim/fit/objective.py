@@ -20,7 +20,7 @@ from connectome_sim.model.parameters import Parameters
 from connectome_sim.model.rate import RateNetwork, build_network
 from connectome_sim.model.wiring import Wiring
 from connectome_sim.readout import Readout
-from connectome_sim.solve import SolveOptions, Status, solve
+from connectome_sim.solve import SolveOptions, solve
 from connectome_sim.solve.sensitivity import Sensitivity, sensitivities
 from connectome_sim.tasks import Trials, generator, training
 
@@ -58,9 +58,9 @@ class Objective:
         mask = self.wiring.epg_mask
         return Readout(self.wiring.ring_angle[mask], mask[mask])
 
-    def trials(self, iteration: int, stage: Stage) -> Trials:
-        """The batch of an iteration: drawn from a stream of its own, so that a resumed fit sees the same."""
-        random = generator(self.seed, "fit", iteration)
+    def trials(self, batch: int, stage: Stage) -> Trials:
+        """A batch by its number: drawn from a stream of its own, so that a resumed fit sees the same."""
+        random = generator(self.seed, "fit", batch)
         return self._drawn(random, stage.n_trials, stage.horizon_s)
 
     def validation_trials(self) -> Trials:
@@ -79,34 +79,28 @@ class Objective:
         return build_network(self.wiring, parameters, self.activation)
 
     def stage_terms(self, stage: Stage) -> Terms:
-        """The losses with the tolerances of a stage."""
-        return {
-            name: replace(term, loss=term.loss.relaxed(stage.tolerance))
-            if isinstance(term.loss, PhaseIntegration)
-            else term
-            for name, term in self.terms.items()
-        }
+        """The losses with the tolerances and weights of a stage."""
+        terms = {}
+        for name, term in self.terms.items():
+            loss = term.loss.relaxed(stage.tolerance) if isinstance(term.loss, PhaseIntegration) else term.loss
+            terms[name] = replace(term, loss=loss, weight=term.weight * stage.weights.get(name, 1.0))
+        return terms
 
-    def evaluate(
-        self, parameters: Parameters, trials: Trials, terms: Terms, *, sample_every: int | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def evaluate(self, parameters: Parameters, trials: Trials, terms: Terms) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and report of a batch; differentiable unless called without gradients.
+
+        The losses see what :meth:`linearise` shows them: EPG neurons, every ``sample_every`` steps, in float64.
 
         Args:
             parameters: where.
             trials: the batch.
             terms: losses by name, with weights.
-            sample_every: None: losses see all neurons at every step. A number: they see what :meth:`linearise` shows
-                them, EPG neurons every so many steps in float64.
 
         Raises:
             FitError: too many diverged trials.
         """
         rates, valid = self._simulated(self.network(parameters), trials)
-        readout = self.readout
-        if sample_every is not None:
-            rates, readout = rates[::sample_every, :, readout.epg_mask].double(), self._heading_readout
-        return total(terms, self._observation(rates, _log_gains(parameters), readout, trials, valid))
+        return total(terms, self._observation(rates.double(), _log_gains(parameters), trials, valid))
 
     def linearise(self, parameters: Parameters, trials: Trials, terms: Terms, *, chunk: int = 8) -> Linearised:
         """Residuals and their derivatives by the trainable raw parameters.
@@ -125,9 +119,8 @@ class Objective:
         self._check_diverged(valid)
         rates = torch.where(valid[:, None], found.rates, 0.0).double()
         tangents = torch.where(valid[:, None, None], found.tangents, 0.0).movedim(-1, 0)
-        readout = self._heading_readout
         return linearised(
-            lambda rates, log_gains: self._observation(rates, log_gains, readout, trials, valid),
+            lambda rates, log_gains: self._observation(rates, log_gains, trials, valid),
             (rates, _log_gains(parameters).detach().double()),
             (tangents, log_gain_directions(parameters)),
             terms,
@@ -155,13 +148,15 @@ class Objective:
         return self.wiring.connections.new_zeros(trials.n_trials, self.wiring.n_neurons)
 
     def _simulated(self, network: RateNetwork, trials: Trials) -> tuple[Tensor, Tensor]:
-        """Rates of the trial itself [T + 1, B, N], and which trials did not fail [B]."""
-        state = self._silent(trials)
+        """EPG rates of the trial itself [samples, B, M], and which trials did not fail [B]."""
+        state, observed = self._silent(trials), self.wiring.epg_mask.nonzero().flatten()
         valid = torch.ones(trials.n_trials, dtype=torch.bool, device=state.device)
-        for drive in self._phases(trials):
-            solution = solve(network, state, drive, self.solve)
-            valid = valid & (solution.status == Status.OK)
-            state = torch.where(valid[:, None], solution.rates[-1], 0.0)
+        *before, last = self._phases(trials)
+        for drive in (*before, last):
+            every = self.options.sample_every if drive is last else drive.n_steps
+            solution = solve(network, state, drive, self.solve, observed=observed, sample_every=every)
+            valid = valid & solution.ok
+            state = torch.where(valid[:, None], solution.final, 0.0)
         self._check_diverged(valid)
         return solution.rates, valid
 
@@ -170,7 +165,7 @@ class Objective:
         if self.solve.backend != "fused" or self.solve.step is None:
             raise SolveError(
                 f"solve, field 'backend': got {self.solve.backend!r}, wanted 'fused': sensitivities are carried along "
-                "with its steps; use optimizer adam for another backend"
+                "with its steps; use stages with optimizer adam for another backend"
             )
         network, directions = self.network(parameters), parameter_directions(parameters, self.wiring)
         self.solve.check_step(network)
@@ -191,10 +186,9 @@ class Objective:
             state, tangents = found.final, found.final_tangents
         return found
 
-    def _observation(
-        self, rates: Tensor, log_gains: Tensor, readout: Readout, trials: Trials, valid: Tensor
-    ) -> Observation:
-        """What the losses see of rates [samples, B, neurons of the readout], at evenly spaced times from 0."""
+    def _observation(self, rates: Tensor, log_gains: Tensor, trials: Trials, valid: Tensor) -> Observation:
+        """What the losses see of EPG rates [samples, B, M], at evenly spaced times from 0."""
+        readout = self._heading_readout
         every, dtype = trials.n_steps // (len(rates) - 1), rates.dtype
         velocity = trials.angular_velocity.reshape(-1, every, trials.n_trials).mean(dim=1)
         return observe(

@@ -37,7 +37,7 @@ class Running(Protocol):
     """An optimiser at work on one set of parameters."""
 
     def step(self, objective: Objective, trials: Trials, terms: Terms, progress: float) -> Step:
-        """Move the parameters once. ``progress`` is the share of all iterations done, 0 to 1."""
+        """Move the parameters once. ``progress`` is the share of its iterations done, 0 to 1."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -53,9 +53,24 @@ class Running(Protocol):
 class Method(Protocol):
     """A frozen description of how to move parameters."""
 
+    @property
+    def redraw_every(self) -> int:
+        """Iterations on one batch before the next is drawn."""
+        ...
+
+    @property
+    def validate_every(self) -> int:
+        """Iterations between validations."""
+        ...
+
     def start(self, parameters: Parameters) -> Running:
         """The method on these parameters."""
         ...
+
+
+def _more_than_0(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name}: got {value}, wanted more than 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +82,19 @@ class Adam:
         final_share: share of it at the end; chosen.
         warm_up: iterations of linear warm-up; chosen.
         gradient_clip: largest norm of the gradient; chosen.
+        redraw_every: iterations on one batch before the next is drawn; chosen.
+        validate_every: iterations between validations; chosen.
     """
 
-    learning_rate: float = 0.03
-    final_share: float = 0.05
+    learning_rate: float = 0.02
+    final_share: float = 0.2
     warm_up: int = 10
     gradient_clip: float = 1.0
+    redraw_every: int = 1
+    validate_every: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "gradient_clip"):
+        for name in ("learning_rate", "gradient_clip", "redraw_every", "validate_every"):
             _more_than_0(f"optimizer adam, {name}", getattr(self, name))
         if not 0 <= self.final_share <= 1:
             raise ConfigError(f"optimizer adam, final_share: got {self.final_share}, wanted 0 to 1")
@@ -132,56 +151,77 @@ class GaussNewton:
     Sixty parameters and ten thousand residuals: the Jacobian costs some ten gradients and a step with it replaces
     hundreds of gradient steps, because the parameters' scales and their trade-offs are in it. One step solves
     (J^T J + damping I) d = -J^T r, with the damping raised until no raw parameter moves by more than ``largest_move``
-    and the batch's total falls.
+    and the batch's total falls; where it never does, the parameters stay and the damping starts anew.
+
+    A batch says little about what it happens not to visit, so a step that is best for it alone undoes some of what
+    earlier ones had found. Close to the goal that is what limits a fit: with ``memory``, J^T J of earlier batches of
+    the same horizon, fading, is added and keeps the directions in place that they determined. Far from it, it holds
+    back.
 
     Attributes:
         damping: at the start; chosen.
         largest_move: of a raw parameter (a log-gain, a threshold) in one step; chosen.
-        tries: damping is raised so many times at most; the parameters stay where none helps; chosen.
+        tries: damping is raised so many times at most; chosen.
+        memory: share of the curvature of earlier batches that is kept from one iteration to the next; chosen.
+        redraw_every: iterations on one batch before the next is drawn; chosen.
+        validate_every: iterations between validations; chosen.
     """
 
     damping: float = 0.05
     largest_move: float = 0.8
-    tries: int = 6
+    tries: int = 8
+    memory: float = 0.0
+    redraw_every: int = 3
+    validate_every: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("damping", "largest_move", "tries"):
+        for name in ("damping", "largest_move", "tries", "redraw_every", "validate_every"):
             _more_than_0(f"optimizer gauss_newton, {name}", getattr(self, name))
+        if not 0 <= self.memory < 1:
+            raise ConfigError(f"optimizer gauss_newton, memory: got {self.memory}, wanted 0 or more, below 1")
 
     def start(self, parameters: Parameters) -> Running:
         """The optimiser on these parameters."""
         return _RunningGaussNewton(self, parameters)
 
 
-Optimizer = Adam | GaussNewton
-
-_FALL, _RISE, _CREEP = 1 / 3, 4.0, 1.5  # chosen
-_LOWEST_DAMPING, _HIGHEST_DAMPING = 1e-7, 1e12  # chosen: at the highest, a step of gradient / 1e12
+_FALL, _RISE, _CREEP = 1 / 3, 5.0, 1.5  # chosen
+_LOWEST_DAMPING, _HIGH_DAMPING, _ANEW = 1e-2, 10.0, 1.0  # chosen
 
 
 class _RunningGaussNewton:
     def __init__(self, options: GaussNewton, parameters: Parameters) -> None:
         self._options, self._parameters, self._damping = options, parameters, options.damping
         self._families = trainable(parameters)
+        n = len(self._raw())
+        self._earlier = torch.zeros(n, n, dtype=torch.float64)  # J^T J of earlier batches
+        self._n_steps = 0  # of their trials
 
     def step(self, objective: Objective, trials: Trials, terms: Terms, progress: float) -> Step:
         linear = objective.linearise(self._parameters, trials, terms)
         if not math.isfinite(linear.total):
             raise FitError(f"the loss is {linear.total}; tighten the parameter bounds")
-        curvature = linear.jacobian.T @ linear.jacobian
-        gradient = linear.jacobian.T @ linear.residuals
+        own, gradient = linear.jacobian.T @ linear.jacobian, linear.jacobian.T @ linear.residuals
+        if trials.n_steps != self._n_steps:
+            self._n_steps, self._earlier = trials.n_steps, torch.zeros_like(own)
+        earlier = self._earlier
+        self._earlier = self._options.memory * (earlier + own)
         before = self._raw()
         moved, after = 0.0, linear.total
         for _ in range(self._options.tries):
-            move = self._move(curvature, gradient)
+            move = self._move(own + earlier, gradient)
             self._set(before + move)
             value = self._value(objective, trials, terms)
-            if value < linear.total:
+            if value + 0.5 * float(move @ earlier @ move) < linear.total:
                 moved, after = float(move.abs().max()), value
-                self._damping = max(self._damping * _FALL, _LOWEST_DAMPING)
+                # what one batch drove up comes down fast
+                fall = _FALL if self._damping < _HIGH_DAMPING else _FALL**2
+                self._damping = max(self._damping * fall, _LOWEST_DAMPING)
                 break
             self._set(before)
-            self._damping = min(self._damping * _RISE, _HIGHEST_DAMPING)
+            self._damping *= _RISE
+        else:
+            self._damping = _ANEW
         return Step(
             linear.total, linear.report, {"damping": self._damping, "largest_move": moved, "total_after": after}
         )
@@ -190,9 +230,7 @@ class _RunningGaussNewton:
         """The batch's total where the parameters are now; infinite, hence refused, where its trials diverge."""
         try:
             with torch.no_grad():
-                value, _ = objective.evaluate(
-                    self._parameters, trials, terms, sample_every=objective.options.sample_every
-                )
+                value, _ = objective.evaluate(self._parameters, trials, terms)
         except FitError:
             return math.inf
         return float(value)
@@ -219,12 +257,12 @@ class _RunningGaussNewton:
             self._parameters.raw[family].copy_(piece)
 
     def state(self) -> dict[str, Any]:
-        return {"damping": self._damping}
+        return {"damping": self._damping, "earlier": self._earlier.clone(), "n_steps": self._n_steps}
 
     def load(self, state: Mapping[str, Any]) -> None:
         self._damping = float(state["damping"])
+        self._earlier, self._n_steps = state["earlier"].clone(), int(state["n_steps"])
 
 
-def _more_than_0(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{name}: got {value}, wanted more than 0")
+POLISH = GaussNewton(memory=0.8, redraw_every=1)
+"""For the last stage: every step on a batch of its own; chosen."""

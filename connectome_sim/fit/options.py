@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connectome_sim.errors import ConfigError
 from connectome_sim.tasks import TrainingMix, n_steps
+
+_MOVING: Mapping[str, float] = {"rest": 0.0}  # a bump that does not move yet is best at rest
+OPTIMIZERS = ("adam", "gauss_newton", "polish")
 
 
 def _more_than_0(name: str, value: float) -> None:
@@ -30,17 +34,27 @@ class Stage:
         iterations: steps of the optimiser.
         n_trials: trials per batch.
         tolerance: factor on the tolerances of the integration losses; above 1 early on, when the bump hardly exists.
+        optimizer: "adam" finds its way from afar over many cheap steps, "gauss_newton" gets to the bottom where the
+            parameters' scales and trade-offs differ, "polish" is the same with a memory of earlier batches.
+        weights: loss term -> factor on its weight during this stage, 0 to leave it out; 1 for those not named.
 
     Raises:
-        ConfigError: a value that is not positive.
+        ConfigError: a value that is not positive, a negative factor, or an unknown optimizer.
     """
 
     horizon_s: float
     iterations: int
     n_trials: int = 64
     tolerance: float = 1.0
+    optimizer: str = "gauss_newton"
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, factor in self.weights.items():
+            if not (math.isfinite(factor) and factor >= 0):
+                raise ConfigError(f"stage, weights.{name}: got {factor}, wanted 0 or more")
+        if self.optimizer not in OPTIMIZERS:
+            raise ConfigError(f"stage, optimizer: got {self.optimizer!r}, wanted one of {OPTIMIZERS}")
         for name in ("horizon_s", "iterations", "n_trials", "tolerance"):
             _more_than_0(f"stage, {name}", getattr(self, name))
 
@@ -60,11 +74,10 @@ class FitOptions:
         cue_concentration: of the von Mises profile of the cue, 1.
         cue_duration_s: s.
         settle_duration_s: s.
-        redraw_every: iterations on one batch before the next is drawn; a Gauss-Newton step profits from a few on the
-            same trials, Adam from new ones each time.
-        sample_every: steps between the samples that a Gauss-Newton step judges (Adam judges every step).
-        validate_every: iterations between validations, on traces of their own; the best state found is the result.
-        validation_trials: trials of the validation batch, at the last stage's horizon.
+        candidates: spectral starts to draw; the one with the lowest total on the first batch is taken.
+        sample_every: steps between the samples that the losses judge.
+        validation_trials: trials of the validation batch, at the last stage's horizon: traces of their own, on which
+            the result is chosen.
         patience: validations of the last stage without improvement before the fit stops early; 0: never.
         largest_failed_share: a fit whose batch has more diverged trials than this has diverged.
 
@@ -73,25 +86,25 @@ class FitOptions:
     """
 
     stages: tuple[Stage, ...] = (
-        Stage(horizon_s=0.5, iterations=10, n_trials=32, tolerance=8.0),
-        Stage(horizon_s=0.5, iterations=6, n_trials=32, tolerance=4.0),
-        Stage(horizon_s=1.0, iterations=9, n_trials=48, tolerance=2.0),
-        Stage(horizon_s=2.0, iterations=9, n_trials=48, tolerance=1.5),
-        Stage(horizon_s=4.0, iterations=15),
-        Stage(horizon_s=10.0, iterations=9, n_trials=32),
+        Stage(horizon_s=0.5, iterations=150, n_trials=32, tolerance=8.0, optimizer="adam", weights=_MOVING),
+        Stage(horizon_s=0.5, iterations=150, n_trials=32, tolerance=4.0, optimizer="adam", weights=_MOVING),
+        Stage(horizon_s=1.0, iterations=100, n_trials=32, tolerance=2.0, optimizer="adam", weights=_MOVING),
+        Stage(horizon_s=2.0, iterations=100, n_trials=32, tolerance=1.5, optimizer="adam", weights=_MOVING),
+        Stage(horizon_s=2.0, iterations=6, n_trials=48, weights=_MOVING),
+        Stage(horizon_s=4.0, iterations=12, n_trials=48, weights=_MOVING),
+        Stage(horizon_s=10.0, iterations=9, n_trials=48, optimizer="polish"),
     )
     time_step: float = 0.005
     mix: TrainingMix = field(
-        default_factory=lambda: TrainingMix(walking=0.25, constant=0.45, rest=0.3, slowest_deg=8.0, fastest_deg=600.0)
+        default_factory=lambda: TrainingMix(walking=0.2, constant=0.4, rest=0.4, slowest_deg=8.0, fastest_deg=600.0)
     )
     cue_amplitude: float = 5.0
     cue_concentration: float = 4.0
     cue_duration_s: float = 0.3
     settle_duration_s: float = 0.2
-    redraw_every: int = 3
+    candidates: int = 16
     sample_every: int = 5
-    validate_every: int = 3
-    validation_trials: int = 48
+    validation_trials: int = 64
     patience: int = 0
     largest_failed_share: float = 0.5
 
@@ -101,9 +114,9 @@ class FitOptions:
         horizons = [stage.horizon_s for stage in self.stages]
         if horizons != sorted(horizons):
             raise ConfigError(f"fit, stages: got horizons {horizons} s, wanted them to grow")
-        for name in ("time_step", "cue_amplitude", "cue_concentration", "redraw_every", "sample_every"):
+        for name in ("time_step", "cue_amplitude", "cue_concentration", "sample_every"):
             _more_than_0(f"fit, {name}", getattr(self, name))
-        for name in ("validate_every", "validation_trials"):
+        for name in ("candidates", "validation_trials"):
             _more_than_0(f"fit, {name}", getattr(self, name))
         if self.patience < 0:
             raise ConfigError(f"fit, patience: got {self.patience}, wanted 0 or more")
@@ -119,6 +132,10 @@ class FitOptions:
         """Iterations of all stages."""
         return sum(stage.iterations for stage in self.stages)
 
+    def first_iteration(self, stage: int) -> int:
+        """Iterations that precede the stage of that index."""
+        return sum(s.iterations for s in self.stages[:stage])
+
     def stage_at(self, iteration: int) -> int:
         """Index of the stage that ``iteration`` (from 0) belongs to."""
         for index, stage in enumerate(self.stages):
@@ -126,3 +143,13 @@ class FitOptions:
             if iteration < 0:
                 return index
         return len(self.stages) - 1
+
+    def share_done(self, iteration: int, optimizer: str) -> float:
+        """Share of the iterations of one optimizer that precede ``iteration`` (from 0)."""
+        done = total = first = 0
+        for stage in self.stages:
+            if stage.optimizer == optimizer:
+                total += stage.iterations
+                done += min(max(iteration - first, 0), stage.iterations)
+            first += stage.iterations
+        return done / total

@@ -33,6 +33,7 @@ class PhaseIntegration:
         tolerance_share: the same per angle turned, deg/deg.
         saturation: None: the value grows with the square of the error. A number: errors beyond so many tolerances
             grow with the logarithm only (Cauchy), so that a lost bump does not outweigh all others.
+        only_at_rest: whether only trials that never have a velocity count: a bump may drift less than it may lag.
 
     Raises:
         ConfigError: a negative number, a saturation that is not positive, or a tolerance that is 0 for a bump at rest.
@@ -44,6 +45,7 @@ class PhaseIntegration:
     tolerance_deg_per_s: float = 0.0
     tolerance_share: float = 0.0
     saturation: float | None = None
+    only_at_rest: bool = False
 
     def __post_init__(self) -> None:
         non_negative(
@@ -83,9 +85,10 @@ class PhaseIntegration:
         return c2 / 2 * torch.log1p(2 * values / c2)
 
     def where(self, observation: Observation) -> Bool[Tensor, "time batch"]:
-        """Samples later than their reference, of valid trials."""
+        """Samples later than their reference, of valid trials (at rest)."""
         later = torch.arange(len(observation.phase), device=observation.phase.device) > self._last_unused(observation)
-        return valid_at(observation, later[:, None].expand_as(observation.phase))
+        counts = valid_at(observation, later[:, None].expand_as(observation.phase))
+        return counts & observation.at_rest() if self.only_at_rest else counts
 
     def _tolerance(self, observation: Observation, reference: Tensor) -> Tensor:
         if not (self.tolerance_deg or self.tolerance_deg_per_s or self.tolerance_share):

@@ -9,12 +9,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from connectome_sim.axes import PerNeuron, TypePair, Weights
 from connectome_sim.errors import ParameterError, ShapeError
 from connectome_sim.model.activation import SIGMOID, Activation
+from connectome_sim.model.connectivity import Connectivity
 from connectome_sim.model.parameters import Parameters
 from connectome_sim.model.wiring import Wiring
 
@@ -27,13 +28,11 @@ class TypedWeights:
 
     Attributes:
         gain: gain of each type pair [post type, pre type], 1, differentiable.
-        type_index: type of each neuron.
-        connections: signed, normalised counts [post, pre], 1: weights = gain[type_i, type_j] connections_ij.
+        connectivity: signed, normalised counts S in compressed form: weights = gain[type_i, type_j] S_ij.
     """
 
     gain: TypePair
-    type_index: Int[Tensor, " neuron"]
-    connections: Weights
+    connectivity: Connectivity
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,5 +206,5 @@ def build_network(wiring: Wiring, parameters: Parameters, activation: Activation
         activation=activation,
         ring_angle=wiring.ring_angle,
         epg_mask=wiring.epg_mask,
-        typed=TypedWeights(gain=gain, type_index=wiring.type_index, connections=wiring.connections),
+        typed=TypedWeights(gain=gain, connectivity=wiring.connectivity),
     )

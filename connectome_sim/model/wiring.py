@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.errors import SelectionError
+from connectome_sim.model.connectivity import Connectivity, compressed
 
 # Velocity input of a right-hand neuron per positive angular velocity. A right-hand PEN excites EPG about +55 degrees
 # from its own place on the ring and a left-hand one about -56 (measured in hemibrain v1.2), so exciting the right and
@@ -65,6 +67,11 @@ class Wiring:
         """One-hot type of each neuron: ``membership @ x`` gives a neuron the value of its type, exactly."""
         one_hot = torch.nn.functional.one_hot(self.type_index, self.n_types)
         return one_hot.to(self.connections.dtype)
+
+    @cached_property
+    def connectivity(self) -> Connectivity:
+        """The connections in compressed form, for kernels that visit nothing else."""
+        return compressed(self.connections.cpu().numpy(), self.type_index.cpu().numpy(), self.n_types)
 
     def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Wiring:
         """The same wiring in another precision or on another device (indices and masks keep their dtype)."""

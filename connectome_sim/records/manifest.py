@@ -29,6 +29,7 @@ class Manifest:
         format_version: version of the run folder's layout.
         verb: what was run ("fit", "ablate", ...).
         versions: package name -> version (this package, python, torch, numpy, ...).
+        solver: what steps the equation: numba or torch (own kernels), torchdiffeq.
         commit: git commit of this package's source, ending in ``-dirty`` where it had local changes; None if unknown.
         seeds: name -> seed.
         dataset: name of the connectome.
@@ -48,6 +49,7 @@ class Manifest:
     config_sha256: str = ""
     seeds: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    solver: str = ""
     commit: str | None = None
     started: str = ""
     wall_time_s: float | None = None

@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
-from connectome_sim.axes import State, Trajectory
+from connectome_sim.axes import State, Trajectory, Weights
 from connectome_sim.errors import ShapeError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
 from connectome_sim.solve import fused, reference
+from connectome_sim.solve.dense import DENSE
 from connectome_sim.solve.options import SolveOptions
-from connectome_sim.solve.solution import Simulation, Solution, Status, marked
+from connectome_sim.solve.solution import Simulation, Solution, Status, solution
+from connectome_sim.solve.sparse import SPARSE, is_worthwhile
 
-__all__ = ["Simulation", "Solution", "SolveOptions", "Status", "simulate", "solve"]
+__all__ = ["Simulation", "Solution", "SolveOptions", "Status", "implementation", "simulate", "solve"]
 
 
-def solve(network: RateNetwork, initial: State, drive: Drive, options: SolveOptions) -> Solution:
+def solve(
+    network: RateNetwork,
+    initial: State,
+    drive: Drive,
+    options: SolveOptions,
+    *,
+    observed: Int[Tensor, " observed"] | None = None,
+    sample_every: int = 1,
+) -> Solution:
     """Integrate the rate equation over a drive; differentiable in network, drive and initial state.
 
     Args:
@@ -26,24 +37,45 @@ def solve(network: RateNetwork, initial: State, drive: Drive, options: SolveOpti
         initial: r at time 0, 1.
         drive: angular velocity and current, held over each of its steps.
         options: backend, method, step or tolerances.
+        observed: indices of the neurons to report; all of them if None.
+        sample_every: report every so many steps of the drive.
 
     Returns:
-        Rates at the times k dt, k = 0 .. T, and a status per trial; a trial that fails does not touch the others.
+        Rates at the times k sample_every dt from 0, the last state of all neurons and a status per trial; a trial that
+        fails does not touch the others.
 
     Raises:
-        ShapeError: initial state or drive that does not fit the network in shape, dtype or device.
+        ShapeError: initial state or drive that does not fit the network in shape, dtype or device; a number of steps
+            that is not a multiple of ``sample_every``; an observed neuron that is not there.
         StepError: a step that does not divide the drive's time step or does not resolve the fastest time constant.
         SolveError: a gradient that the method cannot give.
     """
     _check(network, initial, drive)
+    _check_samples(network, drive, observed, sample_every)
     options.check_step(network)
+    times = drive.times[::sample_every]
     if options.backend == "reference":
         rates, stalled = reference.integrate(network, initial, drive, options)
-        rates, status = marked(rates, stalled)
-    else:
-        assert options.step is not None
-        rates, status = marked(fused.integrate(network, initial, drive, method=options.method, step=options.step))
-    return Solution(times=drive.times, rates=rates, status=status)
+        samples = rates[::sample_every]
+        return solution(times, samples if observed is None else samples[..., observed], rates[-1], stalled)
+    assert options.step is not None
+    rates, final = fused.integrate(
+        network,
+        initial,
+        drive,
+        method=options.method,
+        step=options.step,
+        observed=observed,
+        sample_every=sample_every,
+    )
+    return solution(times, rates, final)
+
+
+def implementation(connections: Weights, options: SolveOptions) -> str:
+    """What steps a fitted network of these connections: "numba" or "torch" (own kernels), or "torchdiffeq"."""
+    if options.backend == "reference":
+        return "torchdiffeq"
+    return (SPARSE if is_worthwhile(connections) else DENSE).name
 
 
 @torch.no_grad()
@@ -78,10 +110,10 @@ def simulate(
     state, observed = initial, []
     status = torch.zeros(initial.shape[0], dtype=torch.int32, device=initial.device)
     for first in range(0, drive.n_steps, chunk):
-        solution = solve(network, state, drive[first : first + chunk], options)
-        observed.append(observe(solution.rates if first == 0 else solution.rates[1:]))
-        status = torch.where(status == Status.OK, solution.status, status)
-        state = solution.rates[-1]
+        result = solve(network, state, drive[first : first + chunk], options)
+        observed.append(observe(result.rates if first == 0 else result.rates[1:]))
+        status = torch.where(status == Status.OK, result.status, status)
+        state = result.final
     return Simulation(times=drive.times, observed=torch.cat(observed), final=state.clone(), status=status)
 
 
@@ -100,3 +132,10 @@ def _check(network: RateNetwork, initial: State, drive: Drive) -> None:
                 f"{name}: got {tensor.dtype} on {tensor.device}, "
                 f"wanted {network.dtype} on {network.device} like the network; use .to(...)"
             )
+
+
+def _check_samples(network: RateNetwork, drive: Drive, observed: Tensor | None, sample_every: int) -> None:
+    if sample_every < 1 or drive.n_steps % sample_every:
+        raise ShapeError(f"solve: got {drive.n_steps} steps, wanted a multiple of sample_every={sample_every}")
+    if observed is not None and not ((observed >= 0) & (observed < network.n_neurons)).all():
+        raise ShapeError(f"solve, field 'observed': got an index outside of 0 to {network.n_neurons - 1}")

@@ -1,84 +1,21 @@
-"""Dense stepping kernel: forward steps and their exact reverse, in torch matrix products. Knows nothing of autograd.
-
-A kernel is any object with the two functions of ``Kernel``; another one (sparse, compiled) can take this one's place.
-"""
+"""Dense stepping kernel: forward steps and their exact reverse, in torch matrix products. Knows nothing of autograd."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from connectome_sim.model.activation import Activation
-from connectome_sim.solve.scheme import Scheme
+from connectome_sim.solve.problem import Gradients, Problem, Tape
 
 BLOCK = 32  # drive steps whose weight gradient is one matrix product (chosen: large enough for speed, small in memory)
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """One initial value problem as detached tensors.
-
-    Attributes:
-        scheme: what to step with.
-        activation: phi.
-        substeps: solver steps per drive step.
-        weights: W [post, pre].
-        bias: b [neuron].
-        blend: a [neuron], see ``scheme``.
-        velocity_input: k [neuron].
-        initial: r(0) [batch, neuron].
-        angular_velocity: omega [steps, batch].
-        current: I [steps, batch, neuron] or None.
-    """
-
-    scheme: Scheme
-    activation: Activation
-    substeps: int
-    weights: Tensor
-    bias: Tensor
-    blend: Tensor
-    velocity_input: Tensor
-    initial: Tensor
-    angular_velocity: Tensor
-    current: Tensor | None
-
-
-@dataclass(frozen=True, eq=False)
-class Gradients:
-    """Gradients of a scalar with respect to the tensors of a problem, names as there; None where not asked for."""
-
-    weights: Tensor | None
-    bias: Tensor
-    blend: Tensor
-    velocity_input: Tensor
-    initial: Tensor
-    angular_velocity: Tensor
-    current: Tensor | None
-
-
-Tape = tuple[Tensor, Tensor]
-
-
-@runtime_checkable
-class Kernel(Protocol):
-    """What the fused backend needs of an implementation."""
-
-    def forward(self, problem: Problem, *, keep: bool) -> tuple[Tensor, Tape | None]:
-        """Rates [steps + 1, batch, neuron] and, if ``keep``, the two tensors the backward pass needs."""
-        ...
-
-    def backward(self, problem: Problem, tape: Tape, grad_rates: Tensor, *, need_weights: bool) -> Gradients:
-        """Gradients of sum(grad_rates * rates)."""
-        ...
 
 
 class DenseKernel:
     """Stepping with dense weights on any device."""
 
-    def forward(self, problem: Problem, *, keep: bool) -> tuple[Tensor, Tape | None]:
+    name = "torch"
+
+    def forward(self, problem: Problem, *, keep: bool) -> tuple[Tensor, Tensor, Tape | None]:
         """As in ``Kernel``.
 
         The tape is stage states s and activations phi, both [steps, substeps, stages, batch, neuron].
@@ -112,12 +49,14 @@ class DenseKernel:
                 torch.add(stage[0] if i == 0 else after, slope, alpha=scheme.weights[i], out=after)
             if sub == p.substeps - 1 and m + 1 < total:
                 states[(m + 1) % kept, 0] = rates[k + 1]
-        if not keep:
-            return rates, None
         tape_shape = (n_steps, p.substeps, scheme.stages, *shape)
-        return rates, (states.view(tape_shape), values.view(tape_shape))
+        tape = (states.view(tape_shape), values.view(tape_shape)) if keep else None
+        samples = rates[:: p.sample_every]
+        return samples if p.observed is None else samples[..., p.observed], rates[-1].clone(), tape
 
-    def backward(self, problem: Problem, tape: Tape, grad_rates: Tensor, *, need_weights: bool) -> Gradients:
+    def backward(
+        self, problem: Problem, tape: Tape, grad_rates: Tensor, grad_final: Tensor, *, need_weights: bool
+    ) -> Gradients:
         """As in ``Kernel``.
 
         With bars for gradients, one step backwards from rbar' (the schemes' equations in reverse)::
@@ -134,7 +73,7 @@ class DenseKernel:
         grad_bias, grad_blend, grad_velocity = (torch.zeros_like(p.bias) for _ in range(3))
         grad_omega = torch.empty_like(p.angular_velocity)
         grad_current = states.new_empty(n_steps, *p.initial.shape) if need_current else None
-        adjoint, total, sbar = (torch.zeros_like(p.initial) for _ in range(3))
+        adjoint, total, sbar = grad_final.clone(), torch.zeros_like(p.initial), torch.zeros_like(p.initial)
         negative_blend = -p.blend
         block_shape = (min(BLOCK, n_steps), *states.shape[1:])
         kbars, deltas = states.new_empty(block_shape), states.new_empty(block_shape)
@@ -143,7 +82,8 @@ class DenseKernel:
             state, value, kbar, delta = states[low:high], values[low:high], kbars[: high - low], deltas[: high - low]
             gate = p.activation.slope_from_value(value).mul_(p.blend)
             for k in range(high - low - 1, -1, -1):
-                adjoint += grad_rates[low + k + 1]
+                if (low + k + 1) % p.sample_every == 0:
+                    self._add_sample(adjoint, grad_rates[(low + k + 1) // p.sample_every], p.observed)
                 for sub in range(p.substeps - 1, -1, -1):
                     total.copy_(adjoint)
                     for i in range(scheme.stages - 1, -1, -1):
@@ -165,8 +105,15 @@ class DenseKernel:
             grad_omega[low:high] = per_step @ p.velocity_input
             if grad_current is not None:
                 grad_current[low:high] = per_step
-        adjoint += grad_rates[0]
-        return Gradients(grad_weights, grad_bias, grad_blend, grad_velocity, adjoint, grad_omega, grad_current)
+        self._add_sample(adjoint, grad_rates[0], p.observed)
+        return Gradients(grad_weights, None, grad_bias, grad_blend, grad_velocity, adjoint, grad_omega, grad_current)
+
+    @staticmethod
+    def _add_sample(adjoint: Tensor, gradient: Tensor, observed: Tensor | None) -> None:
+        if observed is None:
+            adjoint += gradient
+        else:
+            adjoint[:, observed] += gradient
 
 
 DENSE = DenseKernel()

@@ -26,9 +26,9 @@ from connectome_sim.errors import ShapeError, SolveError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
 from connectome_sim.solve import tangent_kernel as kernel
+from connectome_sim.solve.compiled import ACTIVATION_CODES, LANES
 from connectome_sim.solve.options import steps_per_sample
 from connectome_sim.solve.scheme import SCHEMES, Scheme
-from connectome_sim.solve.sparse import LANES
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,13 +185,6 @@ def _from_blocks(array: np.ndarray, count: int) -> np.ndarray:
     return array.reshape(*array.shape[:-2], -1)[..., :count]
 
 
-def _connection_gain(gain: np.ndarray, type_index: np.ndarray, pointer: np.ndarray, pre: np.ndarray) -> np.ndarray:
-    """Gain of each connection, in the order of ``_blocks``."""
-    n_types = len(gain)
-    post = np.repeat(np.arange(len(type_index)), np.diff(pointer[::n_types]))
-    return gain[type_index[post], type_index[pre]]
-
-
 def _with_first(samples: np.ndarray, first: Tensor) -> Tensor:
     """Samples [batch, samples, ...] with the initial value in front, time first."""
     later = torch.from_numpy(samples).transpose(0, 1)
@@ -207,19 +200,19 @@ def _blend(network: RateNetwork, directions: Directions, scheme: Scheme, step: f
 
 def _kernel_network(network: RateNetwork, blend: Tensor, dtype: type[np.floating]) -> kernel.Network:
     assert network.typed is not None  # checked at the door
-    type_index, gain = network.typed.type_index.numpy(), _array(network.typed.gain, dtype)
-    pointer, pre, value = _blocks(_array(network.typed.connections, dtype), type_index, len(gain))
+    connectivity, gain = network.typed.connectivity, _array(network.typed.gain, dtype)
+    value = connectivity.row_value.astype(dtype, copy=False)
     return kernel.Network(
-        pointer,
-        pre,
+        connectivity.row_pointer,
+        connectivity.row_pre,
         value,
-        value * _connection_gain(gain, type_index, pointer, pre),
-        type_index,
+        value * gain.ravel()[connectivity.row_pair],
+        connectivity.type_index,
         gain,
         _array(network.bias, dtype),
         _array(network.velocity_input, dtype),
         _array(blend, dtype),
-        kernel.ACTIVATION_CODES[network.activation.name],
+        ACTIVATION_CODES[network.activation.name],
     )
 
 
@@ -229,13 +222,3 @@ def _constant_current(drive: Drive, dtype: type[np.floating], shape: tuple[int, 
     if drive.current.stride(0) != 0 and not (drive.current == drive.current[0]).all():
         raise SolveError("sensitivities: got a current that changes during the drive, wanted one that stays; split it")
     return _array(drive.current[0], dtype)
-
-
-def _blocks(connections: np.ndarray, type_index: np.ndarray, n_types: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Connections by postsynaptic neuron, then presynaptic type: pointers [N K + 1], presynaptic neurons, values."""
-    post, pre = np.nonzero(connections)
-    block = post * n_types + type_index[pre]
-    order = np.argsort(block, kind="stable")
-    pointer = np.concatenate([[0], np.cumsum(np.bincount(block, minlength=len(connections) * n_types))])
-    post, pre = post[order], pre[order]
-    return pointer.astype(np.int64), pre.astype(np.uint32), connections[post, pre]

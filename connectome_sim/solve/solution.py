@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from connectome_sim.axes import State, Trajectory
+from connectome_sim.axes import State
 
 MAX_RATE = 1e6  # |r| beyond this is divergence (chosen: rates are relative to a neuron's maximum, so of order 1)
 
@@ -29,17 +29,19 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Rates of B trials at T + 1 times.
+    """Rates of B trials at the times of the samples.
 
     Attributes:
-        times: k dt, s, float64.
-        rates: r [time, batch, neuron], 1; the first row is the initial state. A trial that is not OK is NaN from its
-            first bad time on, and no gradient passes through those entries.
+        times: of the samples, s, float64.
+        rates: r of the observed neurons [time, batch, neuron], 1; the first row is the initial state. A trial that is
+            not OK is NaN from its first bad time on, and no gradient passes through those entries.
+        final: r of all neurons at the end [batch, neuron], NaN for a trial that is not OK.
         status: ``Status`` of each trial.
     """
 
     times: Float[Tensor, " time"]
-    rates: Trajectory
+    rates: Float[Tensor, "time batch observed"]
+    final: State
     status: Int[Tensor, " batch"]
 
     @property
@@ -70,17 +72,30 @@ class Simulation:
         return self.status == Status.OK
 
 
-def marked(
-    rates: Trajectory, stalled: Bool[Tensor, " batch"] | None = None
-) -> tuple[Trajectory, Int[Tensor, " batch"]]:
+def solution(
+    times: Float[Tensor, " time"],
+    rates: Float[Tensor, "time batch observed"],
+    final: State,
+    stalled: Bool[Tensor, " batch"] | None = None,
+) -> Solution:
     """Rates with every trial NaN from its first bad time on, and the status of each trial."""
-    largest = rates.detach().abs().amax(dim=2)  # NaN propagates
-    bad = ~(largest <= MAX_RATE)
+    bad = _bad(rates)  # [time, batch]
+    bad[-1] |= _bad(final)
     status = torch.zeros(rates.shape[1], dtype=torch.int32, device=rates.device)
     if not bad.any():
-        return rates, status
+        return Solution(times, rates, final, status)
     status[bad.any(dim=0)] = int(Status.DIVERGED)
     if stalled is not None:
         status[stalled] = int(Status.STALLED)
     after = bad.cummax(dim=0).values
-    return rates.masked_fill(after[..., None], float("nan")), status
+    return Solution(
+        times,
+        rates.masked_fill(after[..., None], float("nan")),
+        final.masked_fill(after[-1, :, None], float("nan")),
+        status,
+    )
+
+
+def _bad(rates: Float[Tensor, "*lead neuron"]) -> Bool[Tensor, "*lead"]:
+    largest = rates.detach().abs().amax(dim=-1)  # NaN propagates
+    return ~(largest <= MAX_RATE)

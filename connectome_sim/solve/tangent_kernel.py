@@ -12,9 +12,7 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from numba import njit, prange
 
-from connectome_sim.solve.sparse import LANES, add_connections
-
-ACTIVATION_CODES = {"sigmoid": 0, "softplus": 1, "relu": 2, "tanh": 3}
+from connectome_sim.solve.compiled import add_connections, add_row, compiled
 
 # Sums may be reordered. Infinities and NaN keep their meaning: a trial that diverged must show.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -92,14 +90,10 @@ def _integrate_trial(state, tangent, rates, tangents, omega, current, observed, 
                     s_next[i] = r[i] + coupling * network.blend[i] * gap[i]
                 for q in range(len(w)):
                     _total_input(q, v[q], omega[t], network, along, sums, external, dx)
-                    start = w[q] if stage == 0 else w_new[q]
-                    for i in range(len(r)):
-                        a = network.blend[i]
-                        for p in range(LANES):
-                            dk = a_slope[i] * dx[i, p] - a * v[q, i, p] + along.blend[q, i, p] * gap[i]
-                            w_new[q, i, p] = start[i, p] + weight * dk
-                            if not last:
-                                v_next[q, i, p] = w[q, i, p] + coupling * dk
+                    _slopes(dx, v[q], along.blend[q], a_slope, network.blend, gap)
+                    _scaled_sum(w_new[q], w[q] if stage == 0 else w_new[q], weight, dx)
+                    if not last:
+                        _scaled_sum(v_next[q], w[q], coupling, dx)
                 s, v = s_next, v_next
                 s_next, v_next = other if stage % 2 == 0 else one
             r, r_new = r_new, r
@@ -131,21 +125,42 @@ def _evaluate(s, omega, current, network, sums, gap, a_slope):
         gap[i], a_slope[i] = phi - s[i], network.blend[i] * slope
 
 
-@njit(fastmath=_FAST, cache=True)
+# Loops over lanes that write one array and read few: with more, the compiler no longer turns them into vectors.
+
+
+@compiled
 @no_type_check
 def _total_input(q, v, omega, network, along, sums, external, dx):
     """Derivatives of every neuron's total input along the directions of block ``q`` [N, LANES], to ``dx``."""
     n_types = len(network.gain)
+    _scaled_sum(external, along.bias[q], omega, along.velocity_input[q])
     for i in range(len(dx)):
         kind = network.type_index[i]
-        for p in range(LANES):
-            external[i, p] = along.bias[q, i, p] + along.velocity_input[q, i, p] * omega
         for other in range(n_types):
             if along.moves_gain[q, kind, other]:
-                for p in range(LANES):
-                    external[i, p] += along.gain[q, kind, other, p] * sums[i, other]
+                add_row(external, i, sums[i, other], along.gain[q, kind], other)
+    for i in range(len(dx)):
         first, last = network.pointer[i * n_types], network.pointer[(i + 1) * n_types]
         add_connections(dx, external, v, i, network.pre, network.weight, first, last)
+
+
+@compiled
+@no_type_check
+def _slopes(dx, v, along_blend, a_slope, blend, gap):
+    """From dx to the derivative of a stage's slope: a phi' dx - a v + adot (phi - s)."""
+    n, lanes = dx.shape
+    for i in range(n):
+        for p in range(lanes):
+            dx[i, p] = a_slope[i] * dx[i, p] - blend[i] * v[i, p] + along_blend[i, p] * gap[i]
+
+
+@compiled
+@no_type_check
+def _scaled_sum(result, one, factor, other):
+    n, lanes = result.shape
+    for i in range(n):
+        for p in range(lanes):
+            result[i, p] = one[i, p] + factor * other[i, p]
 
 
 @njit(fastmath=_FAST, cache=True)

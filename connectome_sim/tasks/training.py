@@ -64,9 +64,9 @@ class TrainingMix:
 def training(
     random: Generator, *, n_trials: int, duration: float, time_step: float, mix: TrainingMix | None = None
 ) -> Trials:
-    """A seeded mixture of trials, one jittered heading per trial, headings dealt at random over the kinds.
+    """A seeded mixture of trials. The headings of every kind are jittered around evenly spaced ones.
 
-    Order: walking, constant, rest, consistency triples (whose three trials share the heading of the first).
+    Order: walking, constant, rest, consistency triples (whose three trials share one heading).
     """
     mix = mix or TrainingMix()
     counts = mix.counts(n_trials)
@@ -81,10 +81,11 @@ def training(
     if counts["consistency"]:
         parts.append(consistency(random, n_groups=counts["consistency"] // 3, duration=duration, time_step=time_step))
     trials = concatenate(parts)
-    heading = random.permutation(headings(n_trials, random))
-    if counts["consistency"]:
-        heading[-counts["consistency"] :] = np.repeat(heading[-counts["consistency"] :: 3], 3)
-    return replace(trials, headings=torch.from_numpy(heading))
+    groups = {**counts, "consistency": counts["consistency"] // 3}
+    drawn = {kind: random.permutation(headings(n, random)) for kind, n in groups.items() if n}
+    if "consistency" in drawn:
+        drawn["consistency"] = np.repeat(drawn["consistency"], 3)
+    return replace(trials, headings=torch.from_numpy(np.concatenate(list(drawn.values()))))
 
 
 def log_spaced(random: Generator, n: int, low: float, high: float) -> np.ndarray:

@@ -124,6 +124,18 @@ def test_saturation_keeps_small_errors_and_slows_large_ones() -> None:
     assert v.max() < 0.1 * u.max()
 
 
+def test_trials_with_velocity_count_only_where_asked_for() -> None:
+    trials = tasks.concatenate(
+        [tasks.rest(n_trials=2, duration=0.1, time_step=DT), tasks.constant([90.0], duration=0.1, time_step=DT)]
+    )
+    observation = seen(trials, raised_cosine(trials.headings + trials.displacement()))
+    everything = PhaseIntegration().where(observation)
+    assert everything.any(dim=0).tolist() == [True, True, True]
+    still = PhaseIntegration(only_at_rest=True).where(observation)
+    assert still.any(dim=0).tolist() == [True, True, False]
+    assert torch.equal(still[:, :2], everything[:, :2])
+
+
 def test_relaxing_multiplies_all_tolerances_and_nothing_else() -> None:
     loss = PhaseIntegration(
         settle=0.1, window=0.2, tolerance_deg=1.0, tolerance_deg_per_s=2.0, tolerance_share=0.1, saturation=3.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from connectome_sim.model import Drive
 from connectome_sim.model.activation import ACTIVATIONS
 from connectome_sim.solve import SolveOptions, Status, fused, solve
 from connectome_sim.solve.options import FIXED_METHODS, FUSED_METHODS
+from connectome_sim.solve.problem import Problem
 from tests.numerics import small
 
 NAMES = ("weights", "bias", "time_constant", "velocity_input")
@@ -23,13 +25,13 @@ def test_fused_gradient_with_respect_to_every_argument_by_finite_differences(met
     start, drive = small.initial(n=3, b=2), small.drive(n=3, b=2, steps=3, current=True)
     assert drive.current is not None
 
-    def rates(*tensors: torch.Tensor) -> torch.Tensor:
+    def rates_and_end(*tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         changed = replace(network, **dict(zip(NAMES, tensors[:4], strict=True)))
         moved = Drive(drive.time_step, tensors[5], tensors[6])
         return fused.integrate(changed, tensors[4], moved, method=method, step=drive.time_step / substeps)
 
     inputs = [*(getattr(network, name) for name in NAMES), start, drive.angular_velocity, drive.current]
-    assert torch.autograd.gradcheck(rates, [t.clone().requires_grad_() for t in inputs], eps=1e-6, atol=1e-8)
+    assert torch.autograd.gradcheck(rates_and_end, [t.clone().requires_grad_() for t in inputs], eps=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -40,7 +42,7 @@ def test_fused_equals_plain_autograd_in_value_and_gradient(method: str, activati
     for route in ("fused", "plain"):
         network, start = small.requiring_grad(small.network(activation)), small.initial().requires_grad_()
         if route == "fused":
-            rates = fused.integrate(network, start, drive, method=method, step=drive.time_step / 2)
+            rates, _ = fused.integrate(network, start, drive, method=method, step=drive.time_step / 2)
         else:
             rates = small.plain_steps(network, start, drive, method=method, substeps=2)
         weight = torch.linspace(-1, 1, rates.numel(), dtype=rates.dtype).view_as(
@@ -120,10 +122,13 @@ def test_a_diverged_trial_leaves_the_gradient_of_the_others_as_if_it_were_not_th
 
 def test_no_tape_is_kept_without_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = []
-    forward = fused.SPARSE.forward
-    monkeypatch.setattr(
-        type(fused.SPARSE), "forward", lambda self, problem, *, keep: kept.append(keep) or forward(problem, keep=keep)
-    )
+    for kernel in (fused.SPARSE, fused.DENSE):
+
+        def forward(self: object, problem: Problem, *, keep: bool, plain: Any = kernel.forward) -> Any:
+            kept.append(keep)
+            return plain(problem, keep=keep)
+
+        monkeypatch.setattr(type(kernel), "forward", forward)
     network = small.requiring_grad(small.network())
     with torch.no_grad():
         fused.integrate(network, small.initial(), small.drive(), method="rk4", step=small.DT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -41,9 +41,9 @@ def trials_of(objective: Objective) -> Trials:
     return objective.trials(0, STAGE)
 
 
-def gradient(objective: Objective, parameters: Parameters, *, sample_every: int | None) -> tuple[float, Tensor]:
+def gradient(objective: Objective, parameters: Parameters) -> tuple[float, Tensor]:
     """Total and its gradient by the trainable raw parameters, through the solver."""
-    value, _ = objective.evaluate(parameters, trials_of(objective), objective.terms, sample_every=sample_every)
+    value, _ = objective.evaluate(parameters, trials_of(objective), objective.terms)
     leaves = [parameters.raw[family] for family in trainable(parameters)]
     parts = torch.autograd.grad(value, leaves, materialize_grads=True)  # 0 where a loss does not see a family
     return float(value.detach()), torch.cat(parts)
@@ -52,7 +52,7 @@ def gradient(objective: Objective, parameters: Parameters, *, sample_every: int 
 def check(objective: Objective, parameters: Parameters, tolerance: float) -> None:
     """Half the sum of squares is the total, J^T r its gradient."""
     linear = objective.linearise(parameters, trials_of(objective), objective.terms)
-    value, wanted = gradient(objective, parameters, sample_every=objective.options.sample_every)
+    value, wanted = gradient(objective, parameters)
     assert linear.jacobian.shape == (len(linear.residuals), parameters.n_parameters)
     assert float(linear.residuals.square().sum() / 2) == pytest.approx(value, rel=tolerance)
     assert linear.total == pytest.approx(value, rel=tolerance)
@@ -96,13 +96,37 @@ def test_single_precision_rates_are_enough_for_a_step() -> None:
     check(*typed_ring.problem(fit_options=OPTIONS, dtype=torch.float32), tolerance=1e-3)
 
 
-def test_a_step_that_judges_every_sample_sees_the_heading_neurons_only() -> None:
-    """Stability differs between EPG and all neurons; steps, their trials and validation must mean the same by it."""
-    fit_options = replace(OPTIONS, sample_every=1)
-    terms = {"stability": WeightedLoss(1.0, LOSSES["stability"]())}
-    objective, parameters = typed_ring.problem(terms, fit_options=fit_options)
-    check(objective, parameters, tolerance=1e-8)
-    assert gradient(objective, parameters, sample_every=None)[0] != gradient(objective, parameters, sample_every=1)[0]
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A stub of a loss that keeps what it is shown."""
+
+    observations: list[Observation] = field(default_factory=list)
+
+    def __call__(self, observation: Observation) -> Tensor:
+        self.observations.append(observation)
+        return 2.0 + observation.phase.cos()
+
+    def where(self, observation: Observation) -> Tensor:
+        return torch.ones_like(observation.phase, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("sample_every", [1, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_losses_see_the_same_wherever_they_are_asked(dtype: torch.dtype, sample_every: int) -> None:
+    """EPG neurons every so many steps in double precision: stability, for one, would differ between samplings."""
+    seen = Seen()
+    fit_options = replace(OPTIONS, sample_every=sample_every)
+    terms = {"seen": WeightedLoss(1.0, seen)}
+    objective, parameters = typed_ring.problem(terms, fit_options=fit_options, dtype=dtype)
+    for look in (objective.evaluate, objective.linearise):
+        seen.observations.clear()
+        look(parameters, trials_of(objective), terms)
+        observation = seen.observations[0]
+        assert observation.rates.shape == (30 // sample_every + 1, 10, 16)  # 0.3 s, 16 EPG
+        assert observation.epg_mask.all()
+        assert observation.time_step == pytest.approx(0.01 * sample_every)
+        assert observation.rates.dtype == observation.velocity.dtype == torch.float64
+    check(*typed_ring.problem({"stability": WeightedLoss(1.0, LOSSES["stability"]())}, fit_options=fit_options), 1e-8)
 
 
 @pytest.mark.parametrize("gains", ["pair", "type", "ei", "global"])
@@ -181,12 +205,13 @@ def test_trials_that_fail_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, parameters = typed_ring.problem(fit_options=OPTIONS)
     whole = objective.linearise(parameters, trials_of(objective), objective.terms)
 
-    def failing_solve(*args: Any) -> Solution:
-        solution = solve(*args)
+    def failing_solve(*args: Any, **options: Any) -> Solution:
+        solution = solve(*args, **options)
         spoil = torch.arange(STAGE.n_trials) < 2
         return replace(
             solution,
             rates=torch.where(spoil[:, None], torch.nan, solution.rates),
+            final=torch.where(spoil[:, None], torch.nan, solution.final),
             status=torch.where(spoil, Status.DIVERGED, solution.status).int(),
         )
 

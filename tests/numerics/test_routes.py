@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from connectome_sim.model import Drive
-from connectome_sim.solve import SolveOptions, fused, simulate, solve
+from connectome_sim.solve import SolveOptions, Status, fused, simulate, solve
 from connectome_sim.solve.options import FUSED_METHODS
 from tests.numerics import small
 
@@ -35,11 +35,11 @@ def test_the_two_fourth_order_rules_differ_by_their_truncation_error_only() -> N
 
 @pytest.mark.parametrize("method", FUSED_METHODS)
 def test_rates_do_not_depend_on_whether_a_gradient_is_wanted(method: str) -> None:
-    """Beyond rounding: without a gradient another kernel adds up the same terms in another order."""
+    """Beyond rounding: without a gradient of single weights another kernel adds up the same terms in another order."""
     network = small.requiring_grad(small.network())
-    with_tape = fused.integrate(network, small.initial(), small.drive(), method=method, step=small.DT / 2)
+    with_tape, _ = fused.integrate(network, small.initial(), small.drive(), method=method, step=small.DT / 2)
     with torch.no_grad():
-        without = fused.integrate(network, small.initial(), small.drive(), method=method, step=small.DT / 2)
+        without, _ = fused.integrate(network, small.initial(), small.drive(), method=method, step=small.DT / 2)
     torch.testing.assert_close(with_tape.detach(), without, rtol=0, atol=1e-14)
 
 
@@ -51,6 +51,43 @@ def test_chunks_of_a_simulation_join_without_a_seam(chunk: int) -> None:
     assert torch.equal(run.observed, whole.rates)
     assert torch.equal(run.final, whole.rates[-1])
     assert torch.equal(run.times, whole.times)
+
+
+@pytest.mark.parametrize("kernel", ["sparse", "dense", "reference"])
+def test_observed_samples_are_those_of_the_whole_solve(kernel: str) -> None:
+    """Rates, times, statuses and the end; a trial that fails between two samples is lost from the next one on."""
+    network = small.network("relu")
+    if kernel == "dense":
+        network = small.requiring_grad(network)
+    options = SolveOptions(backend="reference" if kernel == "reference" else "fused", method="euler", step=small.DT / 2)
+    start = small.initial()
+    start[1, 2] = 1e8
+    whole = solve(network, start, small.drive(), options)
+    observed = torch.tensor([4, 0, 2])
+    part = solve(network, start, small.drive(), options, observed=observed, sample_every=3)
+    assert torch.equal(part.times, whole.times[[0, 3, 6]])
+    assert part.rates.isnan().any()
+    torch.testing.assert_close(part.rates, whole.rates[::3][..., observed], rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(part.final, whole.rates[-1], rtol=0, atol=0, equal_nan=True)
+    assert part.status.tolist() == whole.status.tolist() == [Status.OK, Status.DIVERGED, Status.OK]
+
+
+@pytest.mark.parametrize("backend", ["fused", "reference"])
+def test_gradients_through_samples_and_end_are_those_of_the_whole_solve(backend: str) -> None:
+    options = SolveOptions(backend=backend, method="euler", step=small.DT / 2)
+    observed, gradients = torch.tensor([4, 0, 2]), []
+    for thinned in (True, False):
+        network = small.requiring_grad(small.network())
+        if thinned:
+            part = solve(network, small.initial(), small.drive(), options, observed=observed, sample_every=3)
+            samples, final = part.rates, part.final
+        else:
+            whole = solve(network, small.initial(), small.drive(), options)
+            samples, final = whole.rates[::3][..., observed], whole.rates[-1]
+        (samples.square().sum() + final.pow(3).sum()).backward()
+        gradients.append((network.weights.grad, network.time_constant.grad))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(("method", "ratio"), [("euler", 2), ("heun", 4), ("rk4", 16)])

@@ -15,10 +15,11 @@ from connectome_sim.connectome.io import hemibrain
 from connectome_sim.model import Drive, RateNetwork
 from connectome_sim.model.activation import ACTIVATIONS
 from connectome_sim.model.wiring import Wiring
-from connectome_sim.solve import SolveOptions, Status, fused, solve, sparse
+from connectome_sim.solve import SolveOptions, Status, compiled, fused, solve, sparse
+from connectome_sim.solve.compiled import LANES
 from connectome_sim.solve.dense import DENSE, DenseKernel
 from connectome_sim.solve.options import FUSED_METHODS
-from connectome_sim.solve.sparse import LANES, SPARSE
+from connectome_sim.solve.sparse import SPARSE
 from tests.numerics import small
 
 N = 37  # not a multiple of any vector length
@@ -40,7 +41,10 @@ def network(activation: str = "sigmoid", *, n: int = N, share: float = 0.3, dtyp
 
 
 def both(net: RateNetwork, start: torch.Tensor, drive: Drive, method: str, step: float) -> list[torch.Tensor]:
-    return [fused.integrate(net, start, drive, method=method, step=step, kernel=k) for k in (SPARSE, DENSE)]
+    """Rates by either kernel, whose last ones are the final state."""
+    results = [fused.integrate(net, start, drive, method=method, step=step, kernel=k) for k in (SPARSE, DENSE)]
+    assert all(torch.equal(rates[-1], final) for rates, final in results)
+    return [rates for rates, _ in results]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -60,7 +64,7 @@ def test_activations_are_accurate_to_rounding_relative_to_their_value(activation
         "tanh": lambda: np.tanh(wide),
     }[activation]()
     value = x.copy()
-    sparse._activate(value, sparse._CODES[activation])
+    compiled.activate(value, compiled.ACTIVATION_CODES[activation])
     assert value.dtype == numpy_dtype
     np.testing.assert_allclose(value.astype(np.longdouble), truth, rtol=4 * np.finfo(numpy_dtype).eps, atol=0)
 
@@ -70,7 +74,7 @@ def test_activations_are_accurate_to_rounding_relative_to_their_value(activation
 def test_activations_saturate_and_pass_on_what_is_not_a_number(activation: str, dtype: str) -> None:
     x = torch.tensor([float("nan"), float("inf"), float("-inf"), 1e4, -1e4, 0.0], dtype=DTYPES[dtype])
     value = x.numpy().copy()
-    sparse._activate(value, sparse._CODES[activation])
+    compiled.activate(value, compiled.ACTIVATION_CODES[activation])
     wanted = torch.nn.functional.softplus(x) if activation == "softplus" else getattr(torch, activation)(x)
     tiny = 2 * np.finfo(dtype).tiny  # where torch underflows to 0
     np.testing.assert_allclose(value, wanted.numpy(), rtol=4 * np.finfo(dtype).eps, atol=tiny)
@@ -107,10 +111,10 @@ def test_a_trial_is_the_same_to_the_last_bit_whatever_its_group(batch: int, dtyp
     net, kind = network(dtype=DTYPES[dtype]), DTYPES[dtype]
     start = small.initial(n=N, b=batch, dtype=kind)
     drive = small.drive(n=N, b=batch, current=True, dtype=kind)
-    together = fused.integrate(net, start, drive, method="heun", step=small.DT)
+    together, _ = fused.integrate(net, start, drive, method="heun", step=small.DT)
     for trial in {0, batch // 2, batch - 1}:
         one = slice(trial, trial + 1)
-        alone = fused.integrate(net, start[one], drive.trials(one), method="heun", step=small.DT)
+        alone, _ = fused.integrate(net, start[one], drive.trials(one), method="heun", step=small.DT)
         assert torch.equal(together[:, one], alone)
 
 
@@ -161,9 +165,9 @@ def test_the_hemibrain_stays_with_the_dense_kernel_for_a_second(hemibrain_dir: P
 
 def test_a_broadcast_current_is_not_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
-    compiled = sparse._integrate
+    stepping = sparse._integrate
     monkeypatch.setattr(
-        sparse, "_integrate", lambda *arguments: shapes.append(arguments[3].shape) or compiled(*arguments)
+        sparse, "_integrate", lambda *arguments: shapes.append(arguments[6].shape) or stepping(*arguments)
     )
     current = small.drive(n=N, current=True).current
     assert current is not None
@@ -174,13 +178,13 @@ def test_a_broadcast_current_is_not_spelled_out(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("n", "share", "grad", "compiled"),
+    ("n", "share", "grad", "wanted"),
     [(37, 1.0, False, True), (200, 0.4, False, True), (200, 1.0, False, False)] + [(37, 0.3, True, False)],
 )
 def test_compiled_steps_are_taken_where_they_are_faster(
-    monkeypatch: pytest.MonkeyPatch, n: int, share: float, grad: bool, compiled: bool
+    monkeypatch: pytest.MonkeyPatch, n: int, share: float, grad: bool, wanted: bool
 ) -> None:
-    """Up to 25,000 connections or 45 % of all pairs, and no gradient."""
+    """Up to 25,000 connections or 45 % of all pairs, and no gradient of single weights."""
     calls = []
     stepping = sparse._integrate
     monkeypatch.setattr(sparse, "_integrate", lambda *arguments: calls.append(1) or stepping(*arguments))
@@ -188,7 +192,7 @@ def test_compiled_steps_are_taken_where_they_are_faster(
     if grad:
         net = small.requiring_grad(net)
     fused.integrate(net, small.initial(n=n), small.drive(n=n), method="euler", step=small.DT)
-    assert bool(calls) == compiled
+    assert bool(calls) == wanted
 
 
 def test_the_number_of_threads_is_left_as_it_was() -> None:

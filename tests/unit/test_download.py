@@ -136,7 +136,7 @@ def test_a_transfer_that_stays_cut_off_leaves_nothing_and_the_next_one_succeeds(
     server.shares = [0.5]
     with pytest.raises(DownloadError, match=r"broke off 1 time.s., the last time with: .*start it again"):
         download("small", progress=False, attempts=1, registry=registry(server))
-    assert os.listdir(cache) == []
+    assert not cache.exists()
     assert download("small", progress=False, attempts=1, registry=registry(server)).is_dir()
 
 
@@ -144,21 +144,21 @@ def test_a_cut_that_the_server_hides_is_seen_in_the_archive(server: Server, cach
     server.shares, server.states_length = [0.5], False
     with pytest.raises(DownloadError, match="the archive is cut off"):
         download("small", progress=False, registry=registry(server))
-    assert os.listdir(cache) == []
+    assert not cache.exists()
 
 
 def test_a_wrong_checksum_of_the_archive_is_refused(server: Server, cache: Path) -> None:
     found = hashlib.sha256(ARCHIVE).hexdigest()
     with pytest.raises(DownloadError, match=f"checksum of the archive: got sha256 {found}, wanted {'0' * 64}"):
         download("small", progress=False, registry=registry(server, archive_sha256="0" * 64))
-    assert os.listdir(cache) == []
+    assert not cache.exists()
     assert download("small", progress=False, registry=registry(server, archive_sha256=found)).is_dir()
 
 
 def test_a_wrong_checksum_of_a_table_is_refused(server: Server, cache: Path) -> None:
     with pytest.raises(DownloadError, match=f"not small v0 as published: {NEURONS}: got sha256 .*, wanted {'0' * 64}"):
         download("small", progress=False, registry=registry(server, member_sha256={NEURONS: "0" * 64}))
-    assert os.listdir(cache) == []
+    assert not cache.exists()
 
 
 def test_a_circuit_with_other_counts_is_refused(server: Server, cache: Path) -> None:
@@ -166,21 +166,21 @@ def test_a_circuit_with_other_counts_is_refused(server: Server, cache: Path) -> 
     wanted = "the core circuit has 6 neurons, 4 pairs, 10 synapses, wanted 6 neurons, 3 pairs, 6 synapses"
     with pytest.raises(DownloadError, match=wanted):
         download("small", progress=False, registry=registry(server))
-    assert os.listdir(cache) == []
+    assert not cache.exists()
 
 
 def test_tables_that_do_not_read_are_refused(server: Server, cache: Path) -> None:
     server.content = packed(connections=CONNECTION_TABLE + "11,12,-4\n")
     with pytest.raises(DownloadError, match="as published: .*line 6, column 'weight': got '-4'"):
         download("small", progress=False, registry=registry(server))
-    assert os.listdir(cache) == []
+    assert not cache.exists()
 
 
 def test_a_page_instead_of_an_archive_is_refused(server: Server, cache: Path) -> None:
     server.content = b"<html>please log in</html>"
     with pytest.raises(DownloadError, match="no .tar.gz"):
         download("small", progress=False, registry=registry(server))
-    assert os.listdir(cache) == []
+    assert not cache.exists()
 
 
 def test_an_address_without_a_file_is_not_tried_again(server: Server, cache: Path) -> None:
@@ -188,13 +188,13 @@ def test_an_address_without_a_file_is_not_tried_again(server: Server, cache: Pat
     with pytest.raises(DownloadError, match="other.tar.gz: the server answered 404"):
         download("small", url=url, progress=False, registry=registry(server))
     assert server.requests == 1
-    assert os.listdir(cache) == []
+    assert not cache.exists()
 
 
 def test_no_connection_is_a_typed_error(cache: Path) -> None:
-    with pytest.raises(DownloadError, match="broke off 3 time"):
+    with pytest.raises(DownloadError, match="no connection"):
         download("small", progress=False, registry=registry())
-    assert os.listdir(cache) == []
+    assert not cache.exists()
 
 
 def test_a_dataset_that_is_there_is_checked_and_left_alone(server: Server) -> None:
@@ -223,7 +223,7 @@ def test_a_full_disk_is_a_typed_error_and_leaves_nothing(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DownloadError, match="cannot be written .No space left on device.; nothing was left behind"):
         download("small", progress=False, registry=registry(server))
-    assert os.listdir(cache) == []
+    assert not cache.exists()
 
 
 def test_a_dataset_is_looked_for_in_the_named_folder_before_the_cache(

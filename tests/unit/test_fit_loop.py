@@ -17,14 +17,16 @@ from connectome_sim.fit import Adam, FitOptions, FitResult, FitState, GaussNewto
 from connectome_sim.fit.linearise import Terms
 from connectome_sim.fit.objective import Objective
 from connectome_sim.fit.optimizers import Method, Step
+from connectome_sim.fit.options import OPTIMIZERS
+from connectome_sim.fit.start import spectral_start
 from connectome_sim.losses import LOSSES, Observation, WeightedLoss
 from connectome_sim.losses.phase_integration import PhaseIntegration
-from connectome_sim.model.activation import Activation
+from connectome_sim.model.activation import SIGMOID, Activation
 from connectome_sim.model.bounds import Bounds
 from connectome_sim.model.parameters import Parameters, ParameterSpec
 from connectome_sim.records.checkpoint import read_checkpoint, write_checkpoint
 from connectome_sim.solve import SolveOptions
-from connectome_sim.tasks import Trials
+from connectome_sim.tasks import Trials, generator
 from tests import typed_ring
 
 WIRING = typed_ring.wiring()
@@ -55,9 +57,13 @@ class Scripted:
 
     script: list[float]
     totals: list[float] = field(default_factory=list)
+    redraw_every: int = 1
+    validate_every: int = 2
     diary: list[dict[str, Any]] = field(default_factory=list)
+    starts: list[Tensor] = field(default_factory=list)
 
     def start(self, parameters: Parameters) -> Any:
+        self.starts.append(parameters.raw["gain"].detach().clone())
         return _Playing(self, parameters)
 
 
@@ -86,12 +92,25 @@ class _Playing:
         self._taken = int(state["taken"])
 
 
+def by_name(method: Method) -> dict[str, Method]:
+    """The optimizer of every stage."""
+    return dict.fromkeys(OPTIMIZERS, method)
+
+
 def play(
-    script: list[float], options: FitOptions, *, totals: list[float] | None = None, **settings: Any
+    script: list[float],
+    options: FitOptions,
+    *,
+    totals: list[float] | None = None,
+    redraw_every: int = 1,
+    validate_every: int = 2,
+    **settings: Any,
 ) -> tuple[FitResult, Scripted, Heard]:
-    method, heard = Scripted(script, totals or []), Heard()
+    method, heard = Scripted(script, totals or [], redraw_every, validate_every), Heard()
     terms = {"heard": WeightedLoss(1.0, heard)} | settings.pop("more", {})
-    result = fit(WIRING, terms=terms, optimizer=method, options=options, **{"spec": typed_ring.spec()} | settings)
+    result = fit(
+        WIRING, terms=terms, optimizers=by_name(method), options=options, **{"spec": typed_ring.spec()} | settings
+    )
     return result, method, heard
 
 
@@ -129,32 +148,142 @@ def test_stages_set_horizon_batch_and_tolerance_from_their_first_iteration() -> 
 
 
 def test_a_row_holds_totals_losses_the_optimisers_numbers_and_the_validation_where_one_was_made() -> None:
-    result, _, _ = play([0.1, 0.2, 0.3], stages(3, validate_every=2))
+    result, _, _ = play([0.1, 0.2, 0.3], stages(3))
     plain = ["iteration", "stage", "horizon_s", "total", "heard", "size"]
     assert [list(row) for row in result.history] == [plain, [*plain, "validation_total"], [*plain, "validation_total"]]
     assert [row["iteration"] for row in result.history] == [1, 2, 3]
     assert [row["total"] for row in result.history] == [10.0, 11.0, 12.0]
 
 
-def test_every_iteration_has_a_batch_of_its_own_unless_told_otherwise() -> None:
-    for every, wanted in ((1, [0, 1, 2, 3]), (2, [0, 0, 1, 1])):
-        _, method, _ = play([0.1] * 4, stages(4, redraw_every=every))
-        velocities = [d["trials"].angular_velocity for d in method.diary]
-        same = [[torch.equal(a, b) for b in velocities] for a in velocities]
-        assert same == [[i == j for j in wanted] for i in wanted]
+@pytest.mark.parametrize(("every", "wanted"), [(1, [0, 1, 2, 3, 4]), (2, [0, 0, 2, 3, 3]), (9, [0, 0, 0, 3, 3])])
+def test_a_batch_stays_for_as_long_as_told_and_within_its_stage(every: int, wanted: list[int]) -> None:
+    _, method, _ = play([0.1] * 5, stages(3, 2), redraw_every=every)
+    velocities = [d["trials"].angular_velocity for d in method.diary]
+    same = [[torch.equal(a, b) for b in velocities] for a in velocities]
+    assert same == [[i == j for j in wanted] for i in wanted]
+
+
+def test_every_stage_is_its_own_optimizers() -> None:
+    adam = Scripted([0.1] * 5, validate_every=2)
+    gauss_newton = Scripted([0.2] * 3, redraw_every=3, validate_every=3)
+    options = typed_ring.options(
+        Stage(horizon_s=SHORT, iterations=3, n_trials=10, optimizer="adam"),
+        Stage(horizon_s=SHORT, iterations=3, n_trials=11),
+        Stage(horizon_s=SHORT, iterations=2, n_trials=12, optimizer="adam"),
+    )
+    result = fit(
+        WIRING,
+        terms={"heard": WeightedLoss(1.0, Heard())},
+        optimizers={"adam": adam, "gauss_newton": gauss_newton},
+        options=options,
+        spec=typed_ring.spec(),
+    )
+    assert [d["trials"].n_trials for d in adam.diary] == [10, 10, 10, 12, 12]
+    assert [d["trials"].n_trials for d in gauss_newton.diary] == [11, 11, 11]
+    assert [d["progress"] for d in adam.diary] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    assert [d["progress"] for d in gauss_newton.diary] == pytest.approx([0.0, 1 / 3, 2 / 3])
+    batches = [d["trials"].angular_velocity for d in gauss_newton.diary]
+    assert all(torch.equal(batch, batches[0]) for batch in batches)
+    # every second iteration, every third one, and the end of each stage
+    assert [row["iteration"] for row in result.history if "validation_total" in row] == [2, 3, 6, 8]
+
+
+def test_an_optimizer_without_a_stage_is_not_started() -> None:
+    idle, busy = Scripted([]), Scripted([0.1])
+    fit(
+        WIRING,
+        terms={"heard": WeightedLoss(1.0, Heard())},
+        optimizers={"adam": idle, "gauss_newton": busy},
+        options=stages(1),
+        spec=typed_ring.spec(),
+    )
+    assert (len(idle.starts), len(busy.starts)) == (0, 1)
 
 
 def test_validation_is_one_batch_at_the_longest_horizon_that_no_step_sees() -> None:
     options = typed_ring.options(
         Stage(horizon_s=0.05, iterations=2, n_trials=10), Stage(horizon_s=0.2, iterations=2, n_trials=10)
     )
-    _, method, heard = play([0.1] * 4, replace(options, validate_every=1, validation_trials=12, sample_every=5))
-    shown = [(len(o.phase), len(o.valid), o.time_step) for o in heard.observations]
+    _, method, heard = play([0.1] * 4, replace(options, validation_trials=12, sample_every=5), validate_every=1)
+    validations = heard.observations[1:]  # the first one is that of the start
+    shown = [(len(o.phase), len(o.valid), o.time_step) for o in validations]
     assert shown == [(5, 12, pytest.approx(0.05))] * 4
-    first, *others = (o.velocity for o in heard.observations)
+    first, *others = (o.velocity for o in validations)
     assert all(torch.equal(first, other) for other in others)
     drawn = [d["trials"].headings for d in method.diary]
-    assert not any(set(headings.tolist()) & set(heard.observations[0].cue_heading.tolist()) for headings in drawn)
+    assert not any(set(headings.tolist()) & set(validations[0].cue_heading.tolist()) for headings in drawn)
+
+
+def test_a_stage_ends_with_a_validation() -> None:
+    result, _, _ = play([0.4, 0.3, 0.2, 0.1, 0.5], stages(3, 2), validate_every=50)
+    assert [row.get("validation_total") for row in result.history] == pytest.approx([None, None, 0.2, None, 0.5])
+
+
+# --- the start --------------------------------------------------------------------------------------------------------
+
+
+def drawn_starts(n: int, seed: int) -> list[Tensor]:
+    """Raw gains of the first spectral starts of a seed."""
+    random, drawn = generator(seed, "start"), []
+    for _ in range(n):
+        parameters = Parameters(typed_ring.spec(), WIRING, dtype=torch.float64)
+        spectral_start(parameters, WIRING, SIGMOID, SpectralStart(), random)
+        drawn.append(parameters.raw["gain"].detach().clone())
+    return drawn
+
+
+DIVERGED = None
+
+
+@pytest.mark.parametrize(
+    ("totals", "taken"),
+    [
+        ([3.0, 1.0, 2.0], 1),
+        ([1.0, 2.0, 3.0], 0),
+        ([DIVERGED, 3.0, 2.0], 2),
+        ([math.nan, math.inf, 9.0], 2),
+        ([5.0, DIVERGED, -math.inf], 0),
+        ([2.0, 2.0, 2.0], 0),
+        ([DIVERGED, math.nan, DIVERGED], 0),  # the fit says what is wrong
+    ],
+)
+def test_of_several_starts_the_best_on_the_first_batch_is_taken(
+    totals: list[float | None], taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, shown = Objective.evaluate, []
+
+    def scripted(self: Objective, parameters: Parameters, trials: Trials, terms: Terms) -> Any:
+        if len(shown) >= len(totals):
+            return evaluate(self, parameters, trials, terms)
+        shown.append((parameters.raw["gain"].detach().clone(), trials, terms))
+        total = totals[len(shown) - 1]
+        if total is DIVERGED:
+            raise FitError("12 of 12 trials diverged")
+        return torch.tensor(total), {}
+
+    monkeypatch.setattr(Objective, "evaluate", scripted)
+    result, method, _ = play([0.5, 0.5], stages(1, 1, candidates=len(totals)), seed=3)
+    starts = drawn_starts(len(totals), seed=3)
+    assert all(torch.equal(raw, start) for (raw, _, _), start in zip(shown, starts, strict=True))
+    assert torch.equal(method.starts[0], starts[taken])
+    first = method.diary[0]
+    assert all(torch.equal(trials.angular_velocity, first["trials"].angular_velocity) for _, trials, _ in shown)
+    assert all(terms == first["terms"] for _, _, terms in shown)
+    # and parsimony pulls towards the start that was taken: 0.5 above it is 0.5
+    assert result.history[-1]["validation_total"] == pytest.approx(0.5)
+
+
+def test_more_starts_begin_lower() -> None:
+    """The first total of the fit is the lowest of those of all starts; seed and losses as they come."""
+
+    def first_total(candidates: int) -> float:
+        settings = {"terms": typed_ring.default_terms(), "spec": typed_ring.spec(), "seed": 2}
+        options = typed_ring.options(Stage(horizon_s=0.1, iterations=1, n_trials=10), candidates=candidates)
+        return fit(WIRING, optimizers=by_name(Adam()), options=options, **settings).history[0]["total"]
+
+    totals = [first_total(candidates) for candidates in (1, 2, 4, 8)]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[-1] < totals[0]
 
 
 # --- validation, the best, stopping -----------------------------------------------------------------------------------
@@ -162,7 +291,7 @@ def test_validation_is_one_batch_at_the_longest_horizon_that_no_step_sees() -> N
 
 def test_the_best_validated_parameters_are_the_result() -> None:
     script = [0.9, 0.2, 0.1, 0.5, 0.3]  # iteration 3 would be best, but only 2, 4 and the last are validated
-    result, _, _ = play(script, stages(5, validate_every=2))
+    result, _, _ = play(script, stages(5))
     validated = [row["validation_total"] for row in result.history if "validation_total" in row]
     assert validated == pytest.approx([0.2, 0.5, 0.3])
     assert result.best_iteration == 2
@@ -180,7 +309,7 @@ def test_the_best_validated_parameters_are_the_result() -> None:
 def test_patience_counts_in_the_last_stage_only(patience: int, iterations: int, stopped: bool) -> None:
     # best at iteration 1; from iteration 5 on (the last stage) every validation is one without improvement
     script = [0.1, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.4]
-    result, _, _ = play(script, stages(4, 4, validate_every=1, patience=patience))
+    result, _, _ = play(script, stages(4, 4, patience=patience), validate_every=1)
     assert len(result.history) == iterations
     assert result.stopped_early is stopped
     assert result.best_iteration == 1
@@ -188,7 +317,7 @@ def test_patience_counts_in_the_last_stage_only(patience: int, iterations: int, 
 
 def test_an_improvement_starts_patience_anew() -> None:
     script = [0.9, 0.8, 0.95, 0.7, 0.75, 0.75, 0.1]
-    result, _, _ = play(script, stages(7, validate_every=1, patience=2))
+    result, _, _ = play(script, stages(7, patience=2), validate_every=1)
     assert len(result.history) == 6
     assert result.best_iteration == 4
 
@@ -223,13 +352,13 @@ def test_divergence_names_the_iteration_and_leaves_the_last_state_to_go_on_from(
     script: list[float], totals: list[float], message: str
 ) -> None:
     states: list[FitState] = []
-    options = stages(2, 2, validate_every=1)
+    options = stages(2, 2)
     with pytest.raises(FitError, match=f"fit diverged at {message}"):
-        play(script, options, totals=totals, on_iteration=keep_in(states))
+        play(script, options, totals=totals, validate_every=1, on_iteration=keep_in(states))
     assert [state.iteration for state in states] == [1, 2]
     assert states[-1].content["best"]["iteration"] == 2
     assert all(torch.isfinite(raw).all() for raw in states[-1].content["best"]["raw"].values())
-    healthy, _, _ = play([0.3, 0.2, 0.4, 0.15], options, resume=states[-1])
+    healthy, _, _ = play([0.3, 0.2, 0.4, 0.15], options, validate_every=1, resume=states[-1])
     assert [row["iteration"] for row in healthy.history] == [1, 2, 3, 4]
     assert healthy.best_iteration == 4
 
@@ -249,7 +378,7 @@ class Turning:
         return torch.ones_like(observation.amplitude, dtype=torch.bool)
 
 
-@pytest.mark.parametrize("method", [Adam(), GaussNewton()])
+@pytest.mark.parametrize("method", [Adam(validate_every=1), GaussNewton(validate_every=1)])
 def test_a_loss_that_turns_infinite_ends_the_fit_with_its_iteration(method: Method) -> None:
     states: list[FitState] = []
     with pytest.raises(FitError, match=r"fit diverged at iteration [1-9]\d* \(stage 0\)"):
@@ -257,8 +386,8 @@ def test_a_loss_that_turns_infinite_ends_the_fit_with_its_iteration(method: Meth
             WIRING,
             terms={"turning": WeightedLoss(1.0, Turning(good=9))},
             spec=typed_ring.spec(),
-            optimizer=method,
-            options=stages(9, validate_every=1),
+            optimizers=by_name(method),
+            options=stages(9),
             on_iteration=keep_in(states),
         )
     assert states
@@ -273,7 +402,7 @@ def test_a_batch_that_diverges_ends_the_fit_with_its_iteration(method: Method) -
         fit(
             excitation,
             terms=typed_ring.default_terms(),
-            optimizer=method,
+            optimizers=by_name(method),
             activation=Activation.named("relu"),
             spec=typed_ring.spec(
                 gains="global",
@@ -295,28 +424,34 @@ def test_a_validation_that_diverges_is_infinite_and_never_the_best(monkeypatch: 
         return evaluate(self, *args, **options)
 
     monkeypatch.setattr(Objective, "evaluate", sometimes)
-    bad = {1, 3}
-    result, _, _ = play([0.1, 0.5, 0.1], stages(3, validate_every=1))
+    bad = {2, 4}  # the first call is that of the start
+    result, _, _ = play([0.1, 0.5, 0.1], stages(3), validate_every=1)
     assert [row["validation_total"] for row in result.history] == [math.inf, pytest.approx(0.5), math.inf]
     assert result.best_iteration == 2
-    bad = {len(calls) + 1, len(calls) + 2}
+    bad = {len(calls) + 2, len(calls) + 3}
     with pytest.raises(FitError, match="2 iterations: no validation was finite"):
-        play([0.1, 0.5], stages(2, validate_every=1))
+        play([0.1, 0.5], stages(2), validate_every=1)
 
 
 # --- repeating and resuming -------------------------------------------------------------------------------------------
 
 TWO_STAGES = typed_ring.options(
-    Stage(horizon_s=0.1, iterations=2, n_trials=10, tolerance=4.0),
+    Stage(horizon_s=0.1, iterations=2, n_trials=10, tolerance=4.0, optimizer="adam"),
     Stage(horizon_s=0.2, iterations=2, n_trials=10),
     patience=3,
+    candidates=2,
 )
+METHODS = {
+    "adam": by_name(Adam()),
+    "gauss_newton": by_name(GaussNewton()),
+    "both": {"adam": Adam(), "gauss_newton": GaussNewton()},
+}
 
 
-def real(method: Method, *, seed: int = 0, **settings: Any) -> FitResult:
+def real(methods: Mapping[str, Method], *, seed: int = 0, **settings: Any) -> FitResult:
     terms = typed_ring.default_terms()
     settings = {"spec": typed_ring.spec()} | settings
-    return fit(WIRING, terms=terms, optimizer=method, options=TWO_STAGES, seed=seed, **settings)
+    return fit(WIRING, terms=terms, optimizers=methods, options=TWO_STAGES, seed=seed, **settings)
 
 
 def identical(one: FitResult, other: FitResult) -> bool:
@@ -324,34 +459,36 @@ def identical(one: FitResult, other: FitResult) -> bool:
     return same and one.history == other.history and one.best_iteration == other.best_iteration
 
 
-@pytest.mark.parametrize("method", [Adam(), GaussNewton()])
-def test_a_fit_resumed_from_any_checkpoint_is_the_uninterrupted_one(method: Method, tmp_path: Path) -> None:
+@pytest.mark.parametrize("methods", METHODS.values(), ids=METHODS)
+def test_a_fit_resumed_from_any_checkpoint_is_the_uninterrupted_one(
+    methods: Mapping[str, Method], tmp_path: Path
+) -> None:
     states: list[FitState] = []
-    whole = real(method, on_iteration=keep_in(states))
+    whole = real(methods, on_iteration=keep_in(states))
     assert len(states) == 4
     for state in states:
         path = tmp_path / f"{state.iteration}.safetensors"
         write_checkpoint(path, state.content)
         from_file = FitState(state.iteration, read_checkpoint(path))
         later: list[FitState] = []
-        resumed = real(method, resume=from_file, on_iteration=keep_in(later))
+        resumed = real(methods, resume=from_file, on_iteration=keep_in(later))
         assert [s.iteration for s in later] == list(range(state.iteration + 1, 5))
         assert identical(resumed, whole)
-    assert identical(real(method, resume=states[1]), whole)  # from memory, after others have gone on from it
+    assert identical(real(methods, resume=states[1]), whole)  # from memory, after others have gone on from it
 
 
 def test_the_seed_decides_start_and_trials() -> None:
-    one, same, other = real(Adam()), real(Adam()), real(Adam(), seed=1)
+    one, same, other = real(METHODS["adam"]), real(METHODS["adam"]), real(METHODS["adam"], seed=1)
     assert identical(one, same)
     assert one.history[0]["total"] != other.history[0]["total"]
 
 
 def test_a_fit_that_had_stopped_early_stays_stopped() -> None:
     states: list[FitState] = []
-    options = stages(8, validate_every=1, patience=2)
+    options = stages(8, patience=2)
     script = [0.1] + [0.5] * 7
-    whole, _, _ = play(script, options, on_iteration=keep_in(states))
-    resumed, method, _ = play(script, options, resume=states[-1])
+    whole, _, _ = play(script, options, validate_every=1, on_iteration=keep_in(states))
+    resumed, method, _ = play(script, options, validate_every=1, resume=states[-1])
     assert whole.stopped_early and resumed.stopped_early
     assert not method.diary
     assert identical(resumed, whole)
@@ -359,9 +496,9 @@ def test_a_fit_that_had_stopped_early_stays_stopped() -> None:
 
 def test_a_state_of_other_parameters_is_refused() -> None:
     states: list[FitState] = []
-    real(Adam(), on_iteration=keep_in(states))
+    real(METHODS["adam"], on_iteration=keep_in(states))
     with pytest.raises(FitError, match="fit to resume: got parameters"):
-        real(Adam(), resume=states[0], spec=typed_ring.spec(gains="global"))
+        real(METHODS["adam"], resume=states[0], spec=typed_ring.spec(gains="global"))
 
 
 # --- a fit that must work ---------------------------------------------------------------------------------------------
@@ -370,10 +507,10 @@ def test_a_state_of_other_parameters_is_refused() -> None:
 def test_gauss_newton_turns_a_start_into_an_integrator() -> None:
     """The small ring can integrate: its validation falls from 6 (errors far beyond tolerance) to below 0.5."""
     options = typed_ring.options(
-        Stage(horizon_s=0.2, iterations=4, n_trials=12, tolerance=4.0), Stage(horizon_s=0.4, iterations=6, n_trials=12)
+        Stage(horizon_s=0.2, iterations=4, n_trials=12, tolerance=4.0), Stage(horizon_s=0.4, iterations=12, n_trials=12)
     )
     settings = {"terms": typed_ring.default_terms(), "spec": typed_ring.spec(), "options": options}
-    result = fit(WIRING, optimizer=GaussNewton(), seed=1, **settings)
+    result = fit(WIRING, optimizers=by_name(GaussNewton(redraw_every=1)), seed=1, **settings)
     assert result.validation_total < 0.5
     assert result.history[-1]["total"] < 0.2 * result.history[0]["total"]
 
@@ -401,7 +538,7 @@ def test_gauss_newton_turns_a_start_into_an_integrator() -> None:
 def test_what_cannot_be_fitted_is_refused(settings: dict[str, Any], error: type[Exception], message: str) -> None:
     given: dict[str, Any] = {"terms": typed_ring.default_terms(), "spec": typed_ring.spec()} | settings
     with pytest.raises(error, match=message):
-        fit(WIRING, optimizer=GaussNewton(), options=TWO_STAGES, **given)
+        fit(WIRING, optimizers=by_name(GaussNewton()), options=TWO_STAGES, **given)
 
 
 def test_a_fixed_time_constant_needs_no_step_for_the_bound() -> None:

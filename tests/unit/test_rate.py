@@ -88,8 +88,11 @@ def test_typed_weights_make_the_weights() -> None:
     _, network = built(gains="type")
     typed = network.typed
     assert typed is not None
-    index = typed.type_index
-    assert torch.equal(typed.gain[index][:, index] * typed.connections, network.weights)
+    listed, gain = typed.connectivity, typed.gain.detach().flatten().numpy()
+    post = np.repeat(np.arange(network.n_neurons), np.diff(listed.row_pointer[:: len(typed.gain)]))
+    made = np.zeros(network.weights.shape)
+    made[post, listed.row_pre] = gain[listed.row_pair] * listed.row_value
+    np.testing.assert_array_equal(made, network.weights.detach().numpy())
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

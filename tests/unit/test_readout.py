@@ -65,6 +65,16 @@ def test_peaks_counts_separate_bumps(readout: Readout) -> None:
     assert readout.peaks(across_zero) == 1
 
 
+def test_a_single_weak_wedge_does_not_split_a_bump_and_a_wide_gap_does() -> None:
+    readout = Readout(ANGLE, torch.ones(N, dtype=torch.bool))  # 16 wedges of 3 neurons
+    wedge = (torch.arange(N) + 1) // 3 % 16
+    bump = torch.tensor([0.9, 0.8, 0.6, 0.4, 0.2, *[0.05] * 7, 0.2, 0.4, 0.6, 0.8], dtype=torch.float64)
+    notched, parted = bump.clone(), bump.clone()
+    notched[0] = 0.4  # smoothed to 0.6, between flanks of 0.65
+    parted[:2] = parted[-1] = 0.05
+    assert [int(readout.peaks(profile[wedge])) for profile in (bump, notched, parted)] == [1, 1, 2]
+
+
 def test_amplitude_is_maximum_minus_minimum_of_the_wedges() -> None:
     readout = Readout(ANGLE, torch.ones(N, dtype=torch.bool))  # 16 wedges of 3 neurons
     profile = torch.full((16,), 0.2, dtype=torch.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,6 +170,36 @@ def test_scipy_without_adjoint_has_no_gradient_and_says_so() -> None:
 def test_arrays_that_do_not_fit_the_network_are_refused(initial: torch.Tensor, inputs: Drive, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         solve(network(), initial, inputs, SolveOptions(step=0.01))
+
+
+@pytest.mark.parametrize("backend", ["fused", "reference"])
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"sample_every": 0}, "got 5 steps, wanted a multiple of sample_every=0"),
+        ({"sample_every": 2}, "got 5 steps, wanted a multiple of sample_every=2"),
+        ({"sample_every": 10}, "wanted a multiple of sample_every=10"),
+        ({"observed": torch.tensor([0, 2])}, "'observed': got an index outside of 0 to 1"),
+        ({"observed": torch.tensor([-1])}, "'observed': got an index outside of 0 to 1"),
+    ],
+)
+def test_samples_that_are_not_there_are_refused(backend: str, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        solve(
+            network(), start((0, 0)), drive(trials=1), SolveOptions(backend=backend, method="euler", step=0.01), **asked
+        )
+
+
+def test_a_neuron_that_diverges_unseen_fails_its_trial() -> None:
+    """Neuron 0 explodes, neuron 1 decays: what was seen of it stays, but for the last sample, and the end is NaN."""
+    explosive, rows = network(weight=2000.0), start((1.0, 0.0), (0.0, 1e-9))
+    one = torch.tensor([1])
+    solution = solve(explosive, rows, drive(trials=2), SolveOptions(step=0.01), observed=one)
+    assert solution.status.tolist() == [Status.DIVERGED, Status.DIVERGED]
+    assert solution.rates[:-1].isfinite().all() and solution.rates[-1].isnan().all()
+    assert solution.final.shape == (2, 2) and solution.final.isnan().all()
+    calm = solve(explosive, start((0.0, 0.0)), drive(trials=1), SolveOptions(step=0.01), observed=one)
+    assert calm.ok.all() and calm.rates.isfinite().all() and calm.final.isfinite().all()
 
 
 def test_a_simulation_keeps_observations_only_and_no_graph() -> None:

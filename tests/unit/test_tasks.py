@@ -139,6 +139,15 @@ def test_headings_cover_the_circle() -> None:
     np.testing.assert_array_equal(np.floor(jittered / (2 * math.pi / 10)), np.arange(10))
 
 
+def test_every_kind_of_training_trial_covers_the_circle_by_itself() -> None:
+    mix = tasks.TrainingMix(walking=0.25, constant=0.25, rest=0.25, consistency=0.25)
+    trials = tasks.training(tasks.generator(0, "fit"), n_trials=48, duration=0.1, time_step=0.01, mix=mix)
+    kind = np.array(trials.kind)
+    for name, n in (("walking", 12), ("constant", 12), ("rest", 12), ("consistency", 4)):
+        own = np.unique(trials.headings.numpy()[kind == name] % (2 * np.pi))
+        assert sorted((own / (2 * np.pi / n)).astype(int)) == list(range(n))  # one in each of n equal sectors
+
+
 def test_consistency_trials_are_what_their_pairs_claim() -> None:
     trials = training(2)
     velocity, end = trials.angular_velocity, trials.displacement()[-1]

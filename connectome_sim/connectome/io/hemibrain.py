@@ -55,9 +55,10 @@ def read(path: Path, *, strict: bool = False) -> Connectome:
     if left_out:
         _log.warning(left_out)
         history.append(left_out)
+    version = VERSIONS.get(digests[NEURONS], "")
     provenance = Provenance(
-        dataset="hemibrain",
-        version=VERSIONS.get(digests[NEURONS], ""),
+        dataset="hemibrain" if version else "unknown export in the format of hemibrain",
+        version=version,
         sha256=hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()).hexdigest(),
         citation=CITATION,
         history=tuple(history),

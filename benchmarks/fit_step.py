@@ -1,0 +1,224 @@
+"""One training step (simulate, differentiate): this package, torchdiffeq, a plain torch loop, JAX and the floor.
+
+Every side starts from the parameters (gains of type pairs, thresholds, time constants, velocity gains), simulates the
+same trials with the same method and step, compares the population vector of the heading neurons with a target at every
+step, and ends with the gradient of the parameters. Sides take turns within one process; medians, and beside them how
+far each gradient is from float64 autograd of the plain loop.
+
+- ``torchdiffeq lookup``: ``odeint`` with a right-hand side that looks its velocity up by time.
+- ``torchdiffeq best``: the same with inputs computed once and taken from a list, so that nothing is indexed.
+- ``loop``: the plain loop over steps with autograd.
+- ``jax``: ``jax.lax.scan``, jitted, compile time not counted (only where JAX is installed).
+- ``floor``: the dense matrix products of such a step alone: W s and its two transposes for every evaluation.
+
+The wiring is drawn from the shipped wiring statistics: 152 neurons (core) or 409 (with ring neurons), as many
+connections as in the hemibrain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchdiffeq import odeint
+
+from connectome_sim.connectome import statistics as wiring_statistics
+from connectome_sim.connectome.anatomy import CIRCUITS, head_direction_circuit
+from connectome_sim.fit import SpectralStart
+from connectome_sim.fit.start import spectral_start
+from connectome_sim.model import SIGMOID, Drive, Parameters, ParameterSpec, RateNetwork, build_network
+from connectome_sim.model.wiring import Wiring
+from connectome_sim.solve import fused
+from connectome_sim.tasks import generator
+
+try:
+    import jax
+    import jax.numpy as jnp
+except ImportError:
+    jax = None
+
+SIZES = ((152, 16, 400), (152, 64, 400), (152, 256, 400), (409, 32, 400), (409, 64, 800))
+STEP = 0.005  # s
+NAMES = {152: "core", 409: "core_er"}
+
+
+class Task:
+    """The same trials and the same loss for every side, in one precision."""
+
+    def __init__(self, neurons: int, batch: int, steps: int, dtype: torch.dtype) -> None:
+        circuit = head_direction_circuit(
+            wiring_statistics.draw(wiring_statistics.load("hemibrain"), 0), classes=CIRCUITS[NAMES[neurons]]
+        )
+        self.wiring = Wiring.from_connectome(circuit, dtype=dtype)
+        self.parameters = Parameters(ParameterSpec(), self.wiring, dtype=torch.float64)
+        spectral_start(self.parameters, self.wiring, SIGMOID, SpectralStart(), generator(0, "start"))
+        rng = np.random.default_rng(0)
+        self.initial = torch.as_tensor(rng.uniform(0, 0.5, (batch, self.wiring.n_neurons)), dtype=dtype)
+        self.omega = torch.as_tensor(rng.normal(size=(steps, batch)), dtype=dtype)
+        self.observed = self.wiring.epg_mask.nonzero().flatten()
+        angle = self.wiring.ring_angle[self.observed]
+        self.compass = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
+        heading = torch.cumsum(self.omega * STEP, dim=0)
+        self.target = torch.stack([torch.cos(heading), torch.sin(heading)], dim=-1)
+
+    def network(self) -> RateNetwork:
+        return build_network(self.wiring, self.parameters, SIGMOID)
+
+    def loss(self, rates: Tensor) -> Tensor:
+        """Of heading neurons [steps, batch, neuron]."""
+        return (rates @ self.compass - self.target).square().mean()
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(self.parameters.raw.values()))])
+
+
+def ours(task: Task, method: str) -> Tensor:
+    drive = Drive(STEP, task.omega)
+    rates, _ = fused.integrate(task.network(), task.initial, drive, method=method, step=STEP, observed=task.observed)
+    return task.gradient(task.loss(rates[1:]))
+
+
+def loop(task: Task, method: str) -> Tensor:
+    network, r, kept = task.network(), task.initial, []
+    inputs = (task.omega[..., None] * network.velocity_input + network.bias).unbind()
+    transposed, rate = network.weights.T, STEP / network.time_constant
+    for x in inputs:
+        first = rate * (torch.sigmoid(torch.addmm(x, r, transposed)) - r)
+        if method == "heun":
+            s = r + first
+            first = (first + rate * (torch.sigmoid(torch.addmm(x, s, transposed)) - s)) / 2
+        r = r + first
+        kept.append(r[:, task.observed])
+    return task.gradient(task.loss(torch.stack(kept)))
+
+
+def torchdiffeq(task: Task, method: str, *, lookup: bool) -> Tensor:
+    network = task.network()
+    transposed, steps = network.weights.T, len(task.omega)
+    inputs = () if lookup else (task.omega[..., None] * network.velocity_input + network.bias).unbind()
+    taken = iter(range(10**9))
+    evaluations = 1 if method == "euler" else 2
+
+    def right_hand_side(t: Tensor, r: Tensor) -> Tensor:
+        if lookup:
+            k = min(int(t / STEP + 1e-3), steps - 1)
+            x = task.omega[k][:, None] * network.velocity_input + network.bias
+        else:
+            x = inputs[next(taken) // evaluations]
+        return (torch.sigmoid(torch.addmm(x, r, transposed)) - r) / network.time_constant
+
+    times = torch.arange(steps + 1, dtype=torch.float64) * STEP
+    options = {"step_size": STEP, "perturb": False}
+    rates = odeint(
+        right_hand_side, task.initial, times, method={"euler": "euler", "heun": "heun2"}[method], options=options
+    )
+    return task.gradient(task.loss(rates[1:][..., task.observed]))
+
+
+def floor(task: Task, method: str) -> None:
+    weights = task.network().weights.detach()
+    s, out, back = task.initial.clone(), torch.empty_like(task.initial), torch.empty_like(task.initial)
+    gradient = torch.zeros_like(weights)
+    for _ in range(len(task.omega) * (2 if method == "heun" else 1)):
+        torch.mm(s, weights.T, out=out)
+        torch.mm(out, weights, out=back)
+        gradient.addmm_(out.T, s)
+
+
+def jax_step(task: Task, method: str) -> Callable[[], Tensor]:
+    """A jitted function of the network's arrays; from parameters to arrays it is torch on all sides."""
+    observed, compass, target = (jnp.asarray(x.numpy()) for x in (task.observed, task.compass, task.target))
+    omega, initial = jnp.asarray(task.omega.numpy()), jnp.asarray(task.initial.numpy())
+
+    def loss(weights, bias, tau, velocity):
+        def derivative(r, w):
+            return STEP / tau * (jax.nn.sigmoid(r @ weights.T + bias + w[:, None] * velocity) - r)
+
+        def step(r, w):
+            first = derivative(r, w)
+            if method == "heun":
+                first = (first + derivative(r + first, w)) / 2
+            return r + first, (r + first)[:, observed]
+
+        _, rates = jax.lax.scan(step, initial, omega)
+        return ((rates @ compass - target) ** 2).mean()
+
+    differentiated = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))
+
+    def run() -> Tensor:
+        network = task.network()
+        arrays = (network.weights, network.bias, network.time_constant, network.velocity_input)
+        gradients = differentiated(*(jnp.asarray(a.detach().numpy()) for a in arrays))
+        back = [torch.from_numpy(np.array(g)) for g in gradients]
+        found = torch.autograd.grad(arrays, list(task.parameters.raw.values()), grad_outputs=back)
+        return torch.cat([g.flatten() for g in found])
+
+    return run
+
+
+def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, object]:
+    task, exact = Task(*size, torch.float32), loop(Task(*size, torch.float64), method)
+    sides: dict[str, Callable[[], Tensor | None]] = {
+        "ours": lambda: ours(task, method),
+        "torchdiffeq_lookup": lambda: torchdiffeq(task, method, lookup=True),
+        "torchdiffeq_best": lambda: torchdiffeq(task, method, lookup=False),
+        "loop": lambda: loop(task, method),
+        "floor": lambda: floor(task, method),
+    }
+    if jax is not None:
+        sides["jax"] = jax_step(task, method)
+    errors = {}
+    for name, side in sides.items():  # the round that is not counted
+        gradient = side()
+        if gradient is not None:
+            errors[name] = float((gradient - exact).norm() / exact.norm())
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            times[name].append(time.perf_counter() - start)
+    ms = {name: 1e3 * statistics.median(measured) for name, measured in times.items()}
+    row: dict[str, object] = {
+        "neurons": size[0],
+        "batch": size[1],
+        "steps": size[2],
+        "method": method,
+        "ms": ms["ours"],
+    }
+    row |= {f"ratio_{name}": ms[name] / ms["ours"] for name in sides if name not in ("ours", "floor")}
+    row |= {"ratio_floor": ms["ours"] / ms["floor"], "gradient_error": errors["ours"]}
+    row |= {f"gradient_error_{name}": error for name, error in errors.items() if name != "ours"}
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--methods", nargs="*", choices=("euler", "heun"), default=["euler", "heun"])
+    parser.add_argument("--sizes", nargs="*", default=[":".join(map(str, s)) for s in SIZES], metavar="N:BATCH:STEPS")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = []
+    for method in options.methods:
+        for size in options.sizes:
+            neurons, batch, steps = (int(part) for part in size.split(":"))
+            row = measure((neurons, batch, steps), method, options.repeats)
+            rows.append(row)
+            shown = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items()}
+            print("  ".join(f"{name} {value}" for name, value in shown.items()), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
