@@ -186,29 +186,39 @@ def _fitted(config: FitConfig, folder: RunFolder, wired: Wiring, resume: FitStat
         folder.write_history(rows)  # a kill may have come between the checkpoint and the history
 
     written = time.monotonic()
+    unwritten: list[FitState] = []
 
-    def keep(row: Row, state: FitState) -> None:
+    def write() -> None:
         nonlocal written
-        rows.append(row)
-        if time.monotonic() - written >= config.checkpoint_every_s or state.iteration == config.fit.n_iterations:
+        while unwritten:
+            state = unwritten.pop()
             folder.write_checkpoint(state.iteration, state.content)
             folder.write_history(rows)
             written = time.monotonic()
 
-    return fit(
-        wired,
-        terms=config.terms,
-        optimizers={"adam": config.adam, "gauss_newton": config.gauss_newton, "polish": config.polish},
-        spec=config.parameters,
-        activation=Activation.named(config.activation),
-        solve=config.solve,
-        start=config.start,
-        options=config.fit,
-        seed=config.seed,
-        resume=resume,
-        on_iteration=keep,
-        progress=config.progress,
-    )
+    def keep(row: Row, state: FitState) -> None:
+        rows.append(row)
+        unwritten[:] = [state]
+        if time.monotonic() - written >= config.checkpoint_every_s:
+            write()
+
+    try:
+        return fit(
+            wired,
+            terms=config.terms,
+            optimizers={"adam": config.adam, "gauss_newton": config.gauss_newton, "polish": config.polish},
+            spec=config.parameters,
+            activation=Activation.named(config.activation),
+            solve=config.solve,
+            start=config.start,
+            options=config.fit,
+            seed=config.seed,
+            resume=resume,
+            on_iteration=keep,
+            progress=config.progress,
+        )
+    finally:  # also where the fit diverged or was interrupted: nothing that was done is lost
+        write()
 
 
 def named_parameters(parameters: Parameters) -> dict[str, Tensor]:

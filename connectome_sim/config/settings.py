@@ -253,7 +253,8 @@ class FitConfig:
         if used != {"adam"} and self.solve.backend != "fused":
             raise ConfigError(
                 f"solve.backend: got {self.solve.backend!r}, wanted 'fused': the Gauss-Newton optimizer carries "
-                "sensitivities along with its own steps; use curriculum=adam for the reference backend"
+                "sensitivities along with its own steps; for the reference backend use stages with optimizer adam "
+                "(curriculum=adam, and no experiment, whose own stages would replace them)"
             )
 
     def _check_steps(self) -> None:

@@ -99,8 +99,11 @@ def fit(
         StepError: a step that cannot resolve the lower bound of the time constants.
     """
     spec, options = spec or ParameterSpec(), options or FitOptions()
+    optimizers = optimizers or {"adam": Adam(), "gauss_newton": GaussNewton(), "polish": POLISH}
     solve = solve or SolveOptions(method="euler", step=options.time_step)
     _check(terms, spec, solve)
+    if missing := sorted({stage.optimizer for stage in options.stages} - optimizers.keys()):
+        raise ConfigError(f"fit, optimizers: got {sorted(optimizers)}, wanted also {missing}, which stages name")
     random = generator(seed, "start")
 
     def candidate() -> tuple[Parameters, Objective]:
@@ -118,7 +121,6 @@ def fit(
         )
 
     parameters, objective = min((candidate() for _ in range(options.candidates)), key=_first_total)
-    optimizers = optimizers or {"adam": Adam(), "gauss_newton": GaussNewton(), "polish": POLISH}
     loop = _Loop(objective, parameters, optimizers)
     if resume is not None:
         loop.load(resume)

@@ -47,7 +47,8 @@ class RateNetwork:
         activation: phi.
         ring_angle: preferred heading, rad, NaN where a neuron has none; None if unknown.
         epg_mask: neurons whose bump is read as the heading; None if unknown.
-        typed: how the weights came from type-level gains, None for a network read from plain arrays.
+        typed: how the weights came from type-level gains, None for a network read from plain arrays or changed since:
+            who replaces the weights replaces this as well.
 
     Raises:
         ShapeError: arrays whose shape, dtype or device do not fit each other.

@@ -137,5 +137,9 @@ def _check(network: RateNetwork, initial: State, drive: Drive) -> None:
 def _check_samples(network: RateNetwork, drive: Drive, observed: Tensor | None, sample_every: int) -> None:
     if sample_every < 1 or drive.n_steps % sample_every:
         raise ShapeError(f"solve: got {drive.n_steps} steps, wanted a multiple of sample_every={sample_every}")
-    if observed is not None and not ((observed >= 0) & (observed < network.n_neurons)).all():
+    if observed is None:
+        return
+    if not ((observed >= 0) & (observed < network.n_neurons)).all():
         raise ShapeError(f"solve, field 'observed': got an index outside of 0 to {network.n_neurons - 1}")
+    if len(observed.unique()) < len(observed):
+        raise ShapeError("solve, field 'observed': got a neuron twice, wanted each once")

@@ -88,7 +88,7 @@ def integrate(
     scheme = SCHEMES[method]
     substeps = steps_per_sample(drive, step)
     blend = scheme.blend(network.time_constant, drive.time_step / substeps)
-    kernel = kernel or kernel_for(network, drive)
+    kernel = kernel or kernel_for(network, drive, initial)
     typed = network.typed if kernel is SPARSE else None
     settings = (
         scheme,
@@ -114,7 +114,7 @@ def integrate(
     return rates, final
 
 
-def kernel_for(network: RateNetwork, drive: Drive) -> Kernel:
+def kernel_for(network: RateNetwork, drive: Drive, initial: State) -> Kernel:
     """The fastest kernel that can do it: compiled code along the connections, or matrix products.
 
     Matrix products where connections are many, off the CPU, and where a gradient is wanted that only they give: of
@@ -126,8 +126,6 @@ def kernel_for(network: RateNetwork, drive: Drive) -> Kernel:
         return SPARSE
     inputs = (drive.angular_velocity, drive.current)
     of_inputs = any(tensor is not None and tensor.requires_grad for tensor in inputs)
-    of_network = any(
-        tensor.requires_grad
-        for tensor in (network.weights, network.bias, network.time_constant, network.velocity_input)
-    )
-    return DENSE if of_inputs or (of_network and network.typed is None) else SPARSE
+    others = (network.weights, network.bias, network.time_constant, network.velocity_input, initial)
+    of_others = any(tensor.requires_grad for tensor in others)
+    return DENSE if of_inputs or (of_others and network.typed is None) else SPARSE

@@ -9,15 +9,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import pytest
+import torch
+from scipy.integrate import solve_ivp
 
-from connectome_sim.build import run_fit
+from connectome_sim.build import fitting, run_fit
 from connectome_sim.cli import main
 from connectome_sim.config import compose, saved_config
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import RunFolderError
+from connectome_sim.evaluate import restore
+from connectome_sim.model import Drive
 from connectome_sim.records import RunFolder, read_arrays, read_checkpoint, read_network, read_parameters
+from connectome_sim.solve import SolveOptions, solve
 
 # three steps on trials of 0.1 s, judged for half a second: enough to go through everything, not to learn anything
 TINY = [
@@ -329,3 +336,59 @@ def test_a_fit_from_python_takes_three_lines(tmp_path: Path) -> None:
     assert "rest_drift_0p5s_median_deg" in outcome.metrics
     with pytest.raises(RunFolderError, match="exists already"):
         run_fit(saved_config(outcome.folder.path))
+
+
+def test_the_network_file_follows_from_counts_and_parameters_by_hand_and_integrates_the_same(finished: Path) -> None:
+    """Weights from connectome.h5 and parameters.safetensors, stepped by SciPy (DOP853), without model or solver."""
+    connectome, parameters = hdf5.read(finished / "connectome.h5"), read_parameters(finished / "parameters.safetensors")
+    (network,) = read_network(finished / "network.h5")
+    counts, types, side = connectome.dense(), connectome.neurons.type, connectome.neurons.side
+    inhibits, c0 = {"Delta7": -1.0}, counts.sum() / len(types)
+    weights = np.zeros_like(counts, dtype=float)
+    for i, j in zip(*counts.nonzero(), strict=True):
+        sign = inhibits.get(types[j], 1.0)
+        weights[i, j] = float(parameters[f"gain/{types[i]}<-{types[j]}"]) * sign * counts[i, j] / c0
+    velocity = np.array(
+        [
+            float(parameters[f"velocity_gain/{t}"]) * {"R": 1.0, "L": -1.0}[s] if t in ("PEN_a", "PEN_b") else 0.0
+            for t, s in zip(types, side, strict=True)
+        ]
+    )
+    np.testing.assert_allclose(network.weights, weights, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(network.velocity_input, velocity, rtol=1e-5)
+
+    tau, bias = np.asarray(network.time_constant), np.asarray(network.bias)
+    start, omega, seconds = np.random.default_rng(0).uniform(0, 0.5, len(types)), 1.0, 0.2
+
+    def slope(_: float, r: np.ndarray) -> np.ndarray:
+        return (-r + 1 / (1 + np.exp(-(weights @ r + bias + velocity * omega)))) / tau
+
+    exact = solve_ivp(slope, (0, seconds), start, method="DOP853", rtol=1e-10, atol=1e-12).y[:, -1]
+    model, _ = restore(network)
+    steps = round(seconds / 1e-3)
+    drive = Drive(1e-3, torch.full((steps, 1), omega, dtype=torch.float64))
+    ours = solve(model, torch.from_numpy(start)[None], drive, SolveOptions(method="rk4", step=1e-3)).final[0]
+    np.testing.assert_allclose(ours.numpy(), exact, atol=1e-6)
+
+
+def test_what_was_done_since_the_last_checkpoint_is_written_when_a_fit_ends_early(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        arguments = [a for a in TINY if not a.startswith("checkpoint_every_s")]
+        config = compose("fit", [*arguments, f"run={run}", "checkpoint_every_s=1000"])
+        real = fitting.fit
+
+        def interrupted(*given: object, on_iteration: object, **options: object) -> object:
+            def stop(row: object, state: object) -> None:
+                on_iteration(row, state)  # type: ignore[operator]
+                if state.iteration == 2:  # type: ignore[attr-defined]
+                    raise KeyboardInterrupt
+
+            return real(*given, on_iteration=stop, **options)  # type: ignore[arg-type]
+
+        with mock.patch.object(fitting, "fit", interrupted):
+            fitting.run_fit(config)
+    folder = RunFolder.open(run)
+    assert folder.last_checkpoint()[0] == 2
+    assert [row["iteration"] for row in folder.history()] == [1, 2]
+    assert folder.manifest().status == "failed"

@@ -181,6 +181,7 @@ def test_arrays_that_do_not_fit_the_network_are_refused(initial: torch.Tensor, i
         ({"sample_every": 10}, "wanted a multiple of sample_every=10"),
         ({"observed": torch.tensor([0, 2])}, "'observed': got an index outside of 0 to 1"),
         ({"observed": torch.tensor([-1])}, "'observed': got an index outside of 0 to 1"),
+        ({"observed": torch.tensor([1, 1])}, "'observed': got a neuron twice"),
     ],
 )
 def test_samples_that_are_not_there_are_refused(backend: str, asked: dict[str, Any], message: str) -> None:
