@@ -124,12 +124,16 @@ def fit(
     loop = _Loop(objective, parameters, optimizers)
     if resume is not None:
         loop.load(resume)
-    bar = tqdm(total=options.n_iterations, initial=loop.iteration, disable=not progress, unit="it", desc="fit")
+    bar = tqdm(
+        total=options.n_iterations, initial=loop.iteration, disable=not progress, unit="it", desc="fit", mininterval=0.5
+    )
     with bar:
         while not loop.finished:
             row = loop.advance()
             bar.update()
-            bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k in ("horizon_s", "total", *terms)})
+            bar.set_postfix(
+                {k: f"{v:.3g}" for k, v in row.items() if k in ("horizon_s", "total", *terms)}, refresh=False
+            )
             if on_iteration is not None:
                 on_iteration(row, loop.state())
     return loop.result()
