@@ -30,11 +30,9 @@ from torch import Tensor
 from torchdiffeq import odeint
 
 from connectome_sim.connectome import statistics as wiring_statistics
-from connectome_sim.connectome.anatomy import CIRCUITS, head_direction_circuit
-from connectome_sim.fit import SpectralStart
-from connectome_sim.fit.start import spectral_start
-from connectome_sim.model import SIGMOID, Drive, Parameters, ParameterSpec, RateNetwork, build_network
-from connectome_sim.model.wiring import Wiring
+from connectome_sim.fit import SpectralStart, spectral_start
+from connectome_sim.model import Drive, Parameters, ParameterSpec, RateNetwork, Wiring, build_network
+from connectome_sim.model.activation import SIGMOID
 from connectome_sim.solve import fused
 from connectome_sim.tasks import generator
 
@@ -46,17 +44,15 @@ except ImportError:
 
 SIZES = ((152, 16, 400), (152, 64, 400), (152, 256, 400), (409, 32, 400), (409, 64, 800))
 STEP = 0.005  # s
-NAMES = {152: "core", 409: "core_er"}
+CIRCUIT = {152: "hemibrain_core", 409: "hemibrain_core_er"}
 
 
 class Task:
     """The same trials and the same loss for every side, in one precision."""
 
     def __init__(self, neurons: int, batch: int, steps: int, dtype: torch.dtype) -> None:
-        circuit = head_direction_circuit(
-            wiring_statistics.draw(wiring_statistics.load("hemibrain"), 0), classes=CIRCUITS[NAMES[neurons]]
-        )
-        self.wiring = Wiring.from_connectome(circuit, dtype=dtype)
+        drawn = wiring_statistics.draw(wiring_statistics.load(CIRCUIT[neurons]), 0)
+        self.wiring = Wiring.from_connectome(drawn, dtype=dtype)
         self.parameters = Parameters(ParameterSpec(), self.wiring, dtype=torch.float64)
         spectral_start(self.parameters, self.wiring, SIGMOID, SpectralStart(), generator(0, "start"))
         rng = np.random.default_rng(0)

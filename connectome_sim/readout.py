@@ -140,10 +140,6 @@ class Readout:
         low, high = torch.aminmax(self.profile(rates), dim=-1)
         return high - low
 
-    def mean_rate(self, rates: Float[Tensor, "*lead neuron"]) -> Float[Tensor, "*lead"]:
-        """Mean rate of the read neurons."""
-        return rates[..., self.epg_mask].mean(dim=-1)
-
     def read(self, rates: Float[Tensor, "*lead neuron"]) -> Reading:
         """Heading, vector length and amplitude with one pass over the rates."""
         x, y = self._components(rates)

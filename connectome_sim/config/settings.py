@@ -264,8 +264,13 @@ class FitConfig:
         _check_divides(self.fit.time_step, self.solve.step)
         check_step(self.evaluation.step, fit_step=self.solve.step)
         fitted = "time_constant" in self.parameters.trainable
-        fastest = self.parameters.bounds["time_constant"].low if fitted else self.start.time_constant
-        what = "parameters.bounds.time_constant.low" if fitted else "start.time_constant"
+        stated = self.parameters.start.get("time_constant")
+        if fitted:
+            fastest, what = self.parameters.bounds["time_constant"].low, "parameters.bounds.time_constant.low"
+        elif stated is not None:
+            fastest, what = stated, "parameters.start.time_constant"
+        else:
+            fastest, what = self.start.time_constant, "start.time_constant"
         for place, step in (("solve.step", self.solve.step), ("evaluation.step", self.evaluation.step)):
             most = fastest / self.solve.steps_per_time_constant
             if step > most * (1 + 1e-9):
@@ -278,6 +283,11 @@ class FitConfig:
         terms = self.terms
         if not any(term.weight > 0 for term in terms.values()):
             raise ConfigError("loss: got no term with a weight above 0, wanted at least one")
+        # the default stages name losses that a configuration may leave out
+        known = sorted({*terms, *(name for stage in FitOptions().stages for name in stage.weights)})
+        for k, stage in enumerate(self.fit.stages):
+            if unknown := sorted(stage.weights.keys() - set(known)):
+                raise ConfigError(f"fit.stages[{k}].weights: got loss {unknown[0]!r}, wanted some of {known}")
         pairs = [name for name, term in terms.items() if isinstance(term.loss, LinearConsistency)]
         if pairs and not self.fit.mix.consistency > 0:
             raise ConfigError(

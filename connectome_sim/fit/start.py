@@ -96,9 +96,10 @@ def ring_mode(weights: FloatArray, ring_angle: FloatArray, mask: BoolArray) -> R
 def spectral_start(
     parameters: Parameters, wiring: Wiring, activation: Activation, options: SpectralStart, random: Generator
 ) -> None:
-    """Set all parameters to the spectral start; those that a fit may move are jittered.
+    """Set the parameters to the spectral start; those that a fit may move are jittered.
 
-    Gains and thresholds beyond their bounds are put just inside.
+    Families with a start of their own in the spec keep it. Gains and thresholds beyond their bounds are put just
+    inside.
 
     Raises:
         FitError: no scale of inhibition makes the leading mode a ring mode (the wiring holds no ring, or its gains
@@ -113,10 +114,14 @@ def spectral_start(
     table = overall * np.where(_inhibitory(wiring), inhibition, 1.0)
     at_rest = (matrix * table[np.ix_(types, types)]) @ np.full(len(types), options.operating_rate)
     mean_input = np.array([at_rest[types == k].mean() for k in range(wiring.n_types)])
-    _set_groups(parameters, "gain", table)
-    _set_groups(parameters, "threshold", mean_input - rest_input)
-    parameters.set_("time_constant", options.time_constant)
-    parameters.set_("velocity_gain", options.velocity_gain)
+    stated = parameters.spec.start
+    if "gain" not in stated:
+        _set_groups(parameters, "gain", table)
+    if "threshold" not in stated:
+        _set_groups(parameters, "threshold", mean_input - rest_input)
+    for family, value in (("time_constant", options.time_constant), ("velocity_gain", options.velocity_gain)):
+        if family not in stated:
+            parameters.set_(family, value)
     with torch.no_grad():
         for raw in parameters.raw.values():
             if raw.requires_grad:

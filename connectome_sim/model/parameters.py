@@ -47,7 +47,8 @@ class ParameterSpec:
         velocity_gains: "type" (one per velocity-receiving type) or "global".
         trainable: the families that a fit may move; the others keep their start or what ``Parameters.set_`` gives them.
         bounds: bounds of each family; families left out have the default ones.
-        start: value of each family before any fit; families left out have the default one.
+        start: families -> value before any fit; a start that is worked out from the wiring leaves these as they are.
+            Families left out have the default value.
 
     Raises:
         ParameterError: unknown granularity or family, or a start outside its bounds.
@@ -70,9 +71,13 @@ class ParameterSpec:
                 _one_of(name, family, FAMILIES)
         object.__setattr__(self, "trainable", frozenset(self.trainable))
         object.__setattr__(self, "bounds", {**DEFAULT_BOUNDS, **self.bounds})
-        object.__setattr__(self, "start", {**DEFAULT_START, **self.start})
         for family in FAMILIES:
-            self.bounds[family].check(torch.tensor(self.start[family], dtype=torch.float64), f"start of {family}")
+            start = torch.tensor(self.start_of(family), dtype=torch.float64)
+            self.bounds[family].check(start, f"start of {family}")
+
+    def start_of(self, family: str) -> float:
+        """Value of a family before any fit."""
+        return float(self.start.get(family, DEFAULT_START[family]))
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -110,7 +115,7 @@ class Parameters(nn.Module):
         }
         self.raw = nn.ParameterDict()
         for family in FAMILIES:
-            start = torch.full((len(self._names[family]),), float(spec.start[family]), dtype=torch.float64)
+            start = torch.full((len(self._names[family]),), spec.start_of(family), dtype=torch.float64)
             raw = spec.bounds[family].inverse(start).to(dtype or wiring.connections.dtype).to(wiring.connections.device)
             self.raw[family] = nn.Parameter(raw, requires_grad=family in spec.trainable)
 

@@ -13,7 +13,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,10 +142,6 @@ class RunFolder:
         writer.writerows({name: repr(_number(value)) for name, value in row.items()} for row in rows)
         atomic.write_text(self.path / "history.csv", text.getvalue())
 
-    def append_history(self, rows: Iterable[Row]) -> None:
-        """Adds rows at the end of ``history.csv``."""
-        self.write_history([*self.history(), *rows])
-
     def metrics(self) -> dict[str, float]:
         """``metrics.json``: name with unit -> number, NaN where it holds null. Empty where nothing was measured yet."""
         path = self.path / "metrics.json"
@@ -174,10 +170,6 @@ class RunFolder:
         numbers = {name: _number(value) for name, value in sorted(metrics.items())}
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         atomic.write_text(self.path / "metrics.json", json.dumps(finite, indent=2, allow_nan=False) + "\n")
-
-    def update_metrics(self, metrics: Row) -> None:
-        """Adds metrics to ``metrics.json``, replacing those of the same name."""
-        self.write_metrics({**self.metrics(), **metrics})
 
     def write_checkpoint(self, step: int, state: Any, *, keep: int = 2) -> Path:
         """Writes the state after ``step`` to ``checkpoints/`` and removes all but the newest ``keep``."""

@@ -130,25 +130,6 @@ class Trials:
         """True heading [T + 1, B], rad, not wrapped."""
         return self.headings + self.displacement()
 
-    def refined(self, factor: int) -> Trials:
-        """The same trials with ``factor`` steps for each one: the very same input, for a solve with a finer step."""
-        if factor < 1:
-            raise ConfigError(f"factor: got {factor}, wanted 1 or more")
-        velocity = self.angular_velocity.repeat_interleave(factor, dim=0)
-        return replace(self, angular_velocity=velocity, time_step=self.time_step / factor)
-
-    def truncated(self, duration: float) -> Trials:
-        """The first ``duration`` seconds.
-
-        Equal-integral pairs are dropped unless nothing is cut: their integrals agree at the end only.
-        """
-        steps = n_steps(duration, self.time_step)
-        if steps > self.n_steps:
-            raise ConfigError(f"duration: got {duration} s, wanted at most the {self.duration} s of the trials")
-        if steps == self.n_steps:
-            return self
-        return replace(self, angular_velocity=self.angular_velocity[:steps], equal_pairs=no_pairs())
-
     def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Trials:
         """The same trials with another dtype or on another device (indices keep their dtype)."""
 

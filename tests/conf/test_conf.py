@@ -197,6 +197,7 @@ BAD_VALUES = [  # override, error, what the message must name
     ("loss.bump.wight=1", ConfigError, "wight"),
     ("loss.bump={loss: bump}", ConfigError, "weight"),
     ("loss.bump=3", ConfigError, "loss.bump"),
+    ("fit.stages.0.weights={rset: 0}", ConfigError, "rset"),
     ("loss.bump={loss: linear_consistency, weight: 1}", ConfigError, "task=consistency"),
     ("parameters.gains=foo", ParameterError, "gains"),
     ("activation=step", ParameterError, "activation"),

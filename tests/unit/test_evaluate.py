@@ -172,7 +172,7 @@ def test_arrays_for_figures_fit_each_other_and_read_back(result: EvaluationResul
 
 def test_metrics_are_fit_for_the_run_folder(result: EvaluationResult, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", Manifest.start())
-    folder.update_metrics(result.metrics)
+    folder.write_metrics(result.metrics)
     read = folder.metrics()
     assert read.keys() == result.metrics.keys()
     assert read["rest_drift_2s_max_deg"] == result.metrics["rest_drift_2s_max_deg"]

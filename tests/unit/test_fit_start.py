@@ -214,3 +214,14 @@ def test_the_hemibrain_starts_from_a_ring_mode(whole, classes: tuple[str, ...]) 
     assert slope * mode.eigenvalue == pytest.approx(options.lead, rel=1e-6)
     rest = np.log(options.operating_rate / (1 - options.operating_rate))
     np.testing.assert_allclose(input_at(wiring, parameters, options.operating_rate), rest, rtol=1e-6)
+
+
+def test_a_family_with_a_stated_start_keeps_it() -> None:
+    options = SpectralStart(jitter=0.0)
+    stated = {"time_constant": 0.08, "velocity_gain": 0.4}
+    parameters = started(typed_ring.wiring(), options, start=stated)
+    for family, value in stated.items():
+        torch.testing.assert_close(parameters.values(family), torch.full_like(parameters.values(family), value))
+    spectral = started(typed_ring.wiring(), options)
+    torch.testing.assert_close(parameters.values("gain"), spectral.values("gain"))
+    assert spectral.values("time_constant").detach()[0].item() == pytest.approx(options.time_constant)

@@ -112,7 +112,7 @@ def test_population_vector_is_the_mean_of_rate_times_direction(readout: Readout)
 def test_leading_axes_are_kept(readout: Readout) -> None:
     rates = torch.rand(3, 4, 5, N, dtype=torch.float64)
     reading = readout.read(rates)
-    for value in (*reading, readout.width(rates), readout.peaks(rates), readout.mean_rate(rates)):
+    for value in (*reading, readout.width(rates), readout.peaks(rates)):
         assert value.shape == (3, 4, 5)
     assert torch.equal(reading.heading[1, 2, 3], readout.heading(rates[1, 2, 3]))
 

@@ -152,8 +152,10 @@ def test_the_commit_is_that_of_this_source_only(tmp_path: Path, monkeypatch: pyt
 
 def test_history_reads_back_exactly_and_grows_columns(folder: RunFolder) -> None:
     assert folder.history() == []
-    folder.append_history([{"step": 0, "loss": 0.1 + 0.2}])
-    folder.append_history([{"step": 1, "loss": math.inf, "bump": np.float32(0.5)}, {"step": 2, "loss": 1e-300}])
+    first = {"step": 0, "loss": 0.1 + 0.2}
+    folder.write_history([first])
+    assert folder.history() == [first]
+    folder.write_history([first, {"step": 1, "loss": math.inf, "bump": np.float32(0.5)}, {"step": 2, "loss": 1e-300}])
     assert folder.history() == [
         {"step": 0.0, "loss": 0.1 + 0.2},
         {"step": 1.0, "loss": math.inf, "bump": 0.5},
@@ -174,7 +176,7 @@ def test_metrics_are_flat_numbers_with_null_for_what_does_not_exist(folder: RunF
     )
     content = json.loads((folder.path / "metrics.json").read_text())
     assert content == {"linear_range_low_deg_per_s": None, "n": 3, "walking_error_10s_median_deg": 5.25}
-    folder.update_metrics({"n": 4, "rest_drift_60s_max_deg": torch.tensor(2.0)})
+    folder.write_metrics({**folder.metrics(), "n": 4, "rest_drift_60s_max_deg": torch.tensor(2.0)})
     read = folder.metrics()
     assert math.isnan(read.pop("linear_range_low_deg_per_s"))
     assert read == {"n": 4, "walking_error_10s_median_deg": 5.25, "rest_drift_60s_max_deg": 2.0}

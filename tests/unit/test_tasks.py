@@ -72,22 +72,6 @@ def test_long_integrals_in_float32_are_summed_in_float64() -> None:
     assert tasks.integrate(velocity, 1e-3)[-1].item() == pytest.approx(6.0, abs=1e-6)
 
 
-def test_refined_trials_have_the_same_integral() -> None:
-    trials = tasks.walking(tasks.generator(0, "fit"), n_trials=3, duration=0.5, time_step=0.01)
-    fine = trials.refined(5)
-    assert fine.time_step == pytest.approx(0.002)
-    torch.testing.assert_close(fine.displacement()[::5], trials.displacement())
-
-
-def test_truncated_trials_are_the_beginning() -> None:
-    trials = tasks.consistency(tasks.generator(0, "fit"), n_groups=2, duration=1.0, time_step=0.01)
-    short = trials.truncated(0.4)
-    assert torch.equal(short.angular_velocity, trials.angular_velocity[:40])
-    assert len(short.equal_pairs.first) == 0
-    assert len(short.scaled_pairs.first) == 2
-    assert trials.truncated(1.0) is trials
-
-
 def training(seed: int, purpose: str = "fit", *stream: int, n_trials: int = 40) -> tasks.Trials:
     random = tasks.generator(seed, purpose, *stream)
     mix = tasks.TrainingMix(walking=0.4, constant=0.2, rest=0.1, consistency=0.3)
@@ -206,8 +190,6 @@ def test_moving_trials_changes_dtype_but_not_indices() -> None:
         (lambda: tasks.WalkingStatistics(correlation_time=0.0), "correlation_time"),
         (lambda: tasks.WalkingStatistics(speed_deg=(0.0, 1.0)), "equal length"),
         (lambda: tasks.jump(cue_onset=3.0, cue_duration=2.0, time_step=0.1), "within"),
-        (lambda: tasks.rest(n_trials=1, duration=1.0, time_step=0.1).truncated(2.0), "at most"),
-        (lambda: tasks.rest(n_trials=1, duration=1.0, time_step=0.1).refined(0), "1 or more"),
         (lambda: tasks.concatenate([]), "concatenate"),
     ],
 )
