@@ -37,7 +37,6 @@ demo: $(STAMP)  ## fit, evaluate and draw a small network, from nothing to figur
 test test-fast: export OMP_NUM_THREADS = 1
 test test-fast: export MKL_NUM_THREADS = 1
 test test-fast: export OPENBLAS_NUM_THREADS = 1
-test test-fast: export NUMBA_NUM_THREADS = 1
 test: $(STAMP)  ## every test; those on real data where CONNECTOME_SIM_DATA points at it
 	$(BIN)/python -m pytest -n $(JOBS)
 

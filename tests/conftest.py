@@ -12,9 +12,9 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
-# Workers of pytest-xdist share the cores. Read when torch, NumPy and numba are first imported, hence before them.
+# Workers of pytest-xdist share the cores. Read when torch and NumPy are first imported, hence before them.
 if "PYTEST_XDIST_WORKER" in os.environ:
-    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[_name] = "1"
 
 import hypothesis

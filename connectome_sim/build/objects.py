@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numba
 import torch
 
 from connectome_sim.config import ConnectomeConfig, FitConfig
@@ -55,7 +54,6 @@ def wiring(config: FitConfig, connectome: Connectome) -> Wiring:
 
 
 def use_threads(threads: int | None) -> None:
-    """Let PyTorch and numba use so many CPU threads; None leaves what they chose."""
+    """Let PyTorch and the kernels use so many CPU threads; None leaves what PyTorch chose."""
     if threads is not None:
         torch.set_num_threads(threads)
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -18,7 +18,9 @@ from numba.extending import intrinsic, overload
 LANES = 16  # numbers per row (chosen: 32 is 10 % faster for 64 trials, but slower for few and leaves threads idle)
 ACTIVATION_CODES = {"sigmoid": 0, "softplus": 1, "relu": 2, "tanh": 3}
 _SUMS_BYTES = 256  # size of the partial sums of a row (chosen: half the vector registers of AVX2; all are slower)
-compiled = njit(cache=True, error_model="numpy", fastmath={"contract"})  # fused multiply-add, and nothing reordered
+_HOW = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}}  # fused multiply-add, and nothing reordered
+compiled = njit(**_HOW)
+compiled_alone = njit(nogil=True, **_HOW)  # for what Python calls: others may run meanwhile
 
 
 @compiled

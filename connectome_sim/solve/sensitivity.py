@@ -29,6 +29,7 @@ from connectome_sim.solve import tangent_kernel as kernel
 from connectome_sim.solve.compiled import ACTIVATION_CODES, LANES
 from connectome_sim.solve.options import steps_per_sample
 from connectome_sim.solve.scheme import SCHEMES, Scheme
+from connectome_sim.solve.threads import share
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +113,9 @@ def sensitivities(
     final, final_tangents = _array(initial, dtype).copy(), _in_blocks(start, dtype, 1)
     blend, along_blend = _blend(network, directions, scheme, drive.time_step / substeps)
     gain = _in_blocks(directions.gain, dtype, 0)
-    kernel.integrate(
-        final,
-        final_tangents,
-        rates,
-        tangents,
-        np.ascontiguousarray(_array(drive.angular_velocity, dtype).T),
-        _constant_current(drive, dtype, final.shape),
+    omega = np.ascontiguousarray(_array(drive.angular_velocity, dtype).T)
+    current = _constant_current(drive, dtype, final.shape)
+    parts = (
         observed.numpy(),
         _kernel_network(network, blend, dtype),
         kernel.Along(
@@ -131,6 +128,10 @@ def sensitivities(
         kernel.Steps(
             np.array((*scheme.couplings, 0.0), dtype), np.array(scheme.weights, dtype), substeps, sample_every
         ),
+    )
+    share(
+        lambda b: kernel.integrate(final[b], final_tangents[b], rates[b], tangents[b], omega[b], current[b], *parts),
+        drive.n_trials,
     )
     return Sensitivity(
         rates=_with_first(rates, initial[:, observed]),

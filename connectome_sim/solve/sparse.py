@@ -11,13 +11,10 @@ diverges, or a lane without a trial, leaves the others as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor
 
 from connectome_sim.solve.compiled import (
@@ -27,9 +24,11 @@ from connectome_sim.solve.compiled import (
     add_connections,
     add_connections_back,
     compiled,
+    compiled_alone,
     gate,
 )
 from connectome_sim.solve.problem import Gradients, Problem, Tape
+from connectome_sim.solve.threads import share
 
 _DTYPES = (torch.float32, torch.float64)
 # Where matrix products win: more connections than both (measured with benchmarks/simulate.py; below the number, the
@@ -65,25 +64,23 @@ class SparseKernel:
         final = torch.empty_like(p.initial)
         states = p.initial.new_empty(groups, stages + 1 if keep else 2 * p.scheme.stages, n, LANES)
         values = p.initial.new_empty(groups, stages if keep else 1, n, LANES)
-        with _threads(groups):
-            _integrate(
-                rates.numpy(),
-                final.numpy(),
-                states.numpy(),
-                values.numpy(),
-                _array(p.initial),
-                _array(p.angular_velocity),
-                _current(p),
-                observed,
-                *_rows(p),
-                _array(p.bias),
-                _array(p.velocity_input),
-                _array(p.blend),
-                *_coefficients(p),
-                p.substeps,
-                p.sample_every,
-                ACTIVATION_CODES[p.activation.name],
-            )
+        kept_states, kept_values = states.numpy(), values.numpy()
+        inputs = (
+            _array(p.initial),
+            _array(p.angular_velocity),
+            _current(p),
+            observed,
+            *_rows(p),
+            _array(p.bias),
+            _array(p.velocity_input),
+            _array(p.blend),
+            *_coefficients(p),
+            p.substeps,
+            p.sample_every,
+            ACTIVATION_CODES[p.activation.name],
+        )
+        results = rates.numpy(), final.numpy()
+        share(lambda g: _integrate(g * LANES, *results, kept_states[g], kept_values[g], *inputs), groups)
         return rates, final, (states, values) if keep else None
 
     def backward(
@@ -101,28 +98,27 @@ class SparseKernel:
         gain = np.zeros((groups, k, k, LANES))
         by_neuron = np.zeros((groups, 3, n, LANES), _array(p.bias).dtype)
         initial = torch.empty_like(p.initial)
-        with _threads(groups):
-            _reverse(
-                gain,
-                by_neuron,
-                initial.numpy(),
-                states.numpy(),
-                values.numpy(),
-                _array(grad_rates),
-                _array(grad_final),
-                _array(p.angular_velocity),
-                _observed(p),
-                c.column_pointer,
-                c.column_post,
-                c.column_value,
-                c.type_index,
-                _array(p.gain),
-                _array(p.blend),
-                *_coefficients(p),
-                p.substeps,
-                p.sample_every,
-                ACTIVATION_CODES[p.activation.name],
-            )
+        kept_states, kept_values, into = states.numpy(), values.numpy(), initial.numpy()
+        inputs = (
+            _array(grad_rates),
+            _array(grad_final),
+            _array(p.angular_velocity),
+            _observed(p),
+            c.column_pointer,
+            c.column_post,
+            c.column_value,
+            c.type_index,
+            _array(p.gain),
+            _array(p.blend),
+            *_coefficients(p),
+            p.substeps,
+            p.sample_every,
+            ACTIVATION_CODES[p.activation.name],
+        )
+        share(
+            lambda g: _reverse(g * LANES, gain[g], *by_neuron[g], into, kept_states[g], kept_values[g], *inputs),
+            groups,
+        )
         bias, blend, velocity = (torch.from_numpy(part.sum(axis=(0, 2))).to(p.bias.dtype) for part in _split(by_neuron))
         return Gradients(
             weights=None,
@@ -180,72 +176,9 @@ def _current(problem: Problem) -> np.ndarray:
     return _array(current)
 
 
-@contextmanager
-def _threads(groups: int) -> Iterator[None]:
-    """As many threads as PyTorch uses, and no more than there are groups."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS, groups))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
-
-
-@njit(parallel=True, cache=True)
+@compiled_alone
 @no_type_check
 def _integrate(
-    rates,
-    final,
-    states,
-    values,
-    initial,
-    omega,
-    current,
-    observed,
-    pointer,
-    pre,
-    weight,
-    bias,
-    velocity_input,
-    blend,
-    couplings,
-    stage_weights,
-    substeps,
-    sample_every,
-    activation,
-):
-    """Fills ``rates`` [samples + 1, batch, M] and ``final`` [batch, N].
-
-    Connections onto neuron i are entries pointer[i] to pointer[i + 1].
-    """
-    for group in prange(len(states)):
-        _integrate_group(
-            group * LANES,
-            rates,
-            final,
-            states[group],
-            values[group],
-            initial,
-            omega,
-            current,
-            observed,
-            pointer,
-            pre,
-            weight,
-            bias,
-            velocity_input,
-            blend,
-            couplings,
-            stage_weights,
-            substeps,
-            sample_every,
-            activation,
-        )
-
-
-@compiled
-@no_type_check
-def _integrate_group(
     first_trial,
     rates,
     final,
@@ -330,62 +263,9 @@ def _advance(after, s_next, r, s, phi, blend, stage_weight, coupling, stage, n_s
                 s_next[i, lane] = r[i, lane] + c * gap
 
 
-@njit(parallel=True, cache=True)
+@compiled_alone
 @no_type_check
 def _reverse(
-    gain_gradient,
-    by_neuron,
-    initial_gradient,
-    states,
-    values,
-    grad_rates,
-    grad_final,
-    omega,
-    observed,
-    pointer,
-    post,
-    value,
-    type_index,
-    gain,
-    blend,
-    couplings,
-    stage_weights,
-    substeps,
-    sample_every,
-    activation,
-):
-    """Fills the gradients; connections from neuron j onto type A: pointer[j K + A] to pointer[j K + A + 1]."""
-    for group in prange(len(states)):
-        _reverse_group(
-            group * LANES,
-            gain_gradient[group],
-            by_neuron[group, 0],
-            by_neuron[group, 1],
-            by_neuron[group, 2],
-            initial_gradient,
-            states[group],
-            values[group],
-            grad_rates,
-            grad_final,
-            omega,
-            observed,
-            pointer,
-            post,
-            value,
-            type_index,
-            gain,
-            blend,
-            couplings,
-            stage_weights,
-            substeps,
-            sample_every,
-            activation,
-        )
-
-
-@compiled
-@no_type_check
-def _reverse_group(
     first_trial,
     gain_total,
     bias_total,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from connectome_sim.solve.compiled import add_connections, add_row, compiled
 
@@ -52,22 +52,13 @@ class Steps(NamedTuple):
     sample_every: int  # steps of the drive between samples
 
 
-@njit(parallel=True, fastmath=_FAST, cache=True)
+@njit(fastmath=_FAST, cache=True, nogil=True)
 @no_type_check
 def integrate(state, tangent, rates, tangents, omega, current, observed, network, along, steps):
-    """Step every trial through its drive; ``state`` [B, N] and ``tangent`` [B, Q, N, LANES] are taken to the end.
+    """Step a trial through its drive; ``state`` [N] and ``tangent`` [Q, N, LANES] are taken to the end.
 
-    The observed neurons go to ``rates`` [B, samples, M] and ``tangents`` [B, samples, Q, M, LANES].
+    The observed neurons go to ``rates`` [samples, M] and ``tangents`` [samples, Q, M, LANES].
     """
-    for b in prange(len(state)):
-        _integrate_trial(
-            state[b], tangent[b], rates[b], tangents[b], omega[b], current[b], observed, network, along, steps
-        )
-
-
-@njit(fastmath=_FAST, cache=True)
-@no_type_check
-def _integrate_trial(state, tangent, rates, tangents, omega, current, observed, network, along, steps):
     r, w = state.copy(), tangent.copy()
     r_new, w_new = np.empty_like(r), np.empty_like(w)
     one = np.empty_like(r), np.empty_like(w)  # stage states and their derivatives, taken in turn

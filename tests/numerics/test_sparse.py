@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -20,6 +19,7 @@ from connectome_sim.solve.compiled import LANES
 from connectome_sim.solve.dense import DENSE, DenseKernel
 from connectome_sim.solve.options import FUSED_METHODS
 from connectome_sim.solve.sparse import SPARSE
+from connectome_sim.solve.threads import share
 from tests.numerics import small
 
 N = 37  # not a multiple of any vector length
@@ -167,7 +167,7 @@ def test_a_broadcast_current_is_not_spelled_out(monkeypatch: pytest.MonkeyPatch)
     shapes = []
     stepping = sparse._integrate
     monkeypatch.setattr(
-        sparse, "_integrate", lambda *arguments: shapes.append(arguments[6].shape) or stepping(*arguments)
+        sparse, "_integrate", lambda *arguments: shapes.append(arguments[7].shape) or stepping(*arguments)
     )
     current = small.drive(n=N, current=True).current
     assert current is not None
@@ -195,7 +195,16 @@ def test_compiled_steps_are_taken_where_they_are_faster(
     assert bool(calls) == wanted
 
 
-def test_the_number_of_threads_is_left_as_it_was() -> None:
-    before = numba.get_num_threads()
-    fused.integrate(network(), small.initial(n=N), small.drive(n=N), method="euler", step=small.DT)
-    assert numba.get_num_threads() == before
+def test_shared_work_is_all_done_and_errors_reach_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    done = []
+    share(done.append, 50)
+    assert sorted(done) == list(range(50))
+
+    def fails(k: int) -> None:
+        if k == 7:
+            raise ValueError("piece 7")
+
+    with pytest.raises(ValueError, match="piece 7"):
+        share(fails, 20)
+    share(done.append, 0)

@@ -312,3 +312,16 @@ def test_families_that_stay_have_no_gradient_and_cost_none() -> None:
         found.append(torch.autograd.grad(scalar(rates, final), leaves))
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
+
+
+def test_threads_change_nothing() -> None:
+    """A group of trials is one piece of work, and what they add up is added in one order."""
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(gradients(SPARSE, parameters(), drive(b=3 * LANES + 1)))
+    finally:
+        torch.set_num_threads(threads)
+    for name, one in found[0].items():
+        assert torch.equal(one, found[1][name]), name
