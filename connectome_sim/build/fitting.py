@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from torch import Tensor
 
@@ -40,6 +41,8 @@ from connectome_sim.records import (
 )
 from connectome_sim.solve import implementation
 
+_DRAWING = Lock()  # matplotlib draws for one thread at a time
+
 
 @dataclass(frozen=True, eq=False)
 class FitOutcome:
@@ -60,12 +63,15 @@ class FitOutcome:
     reasons: tuple[str, ...] = ()
 
 
-def run_fit(config: FitConfig, *, notes: Mapping[str, str] | None = None) -> FitOutcome:
+def run_fit(
+    config: FitConfig, *, notes: Mapping[str, str] | None = None, stop: Callable[[], bool] = lambda: False
+) -> FitOutcome:
     """Fit, measure and draw a new run.
 
     Args:
         config: from ``compose("fit", [...])``.
         notes: further files for the ``.hydra`` folder beside ``config.yaml``: name -> text.
+        stop: asked after every iteration whether to give up, as if interrupted.
 
     Raises:
         RunFolderError: the folder exists, or cannot be written.
@@ -79,7 +85,7 @@ def run_fit(config: FitConfig, *, notes: Mapping[str, str] | None = None) -> Fit
     connectome = circuit(config.connectome)
     wired = wiring(config, connectome)
     folder = _create(config, connectome, notes or {}, solver=implementation(wired.connections, config.solve))
-    return _carry_out(config, folder, connectome, wired, resume=None)
+    return _carry_out(config, folder, connectome, wired, resume=None, stop=stop)
 
 
 def resume_fit(config: FitConfig) -> FitOutcome:
@@ -155,10 +161,16 @@ def _check_same(folder: RunFolder, config: FitConfig) -> None:
 
 
 def _carry_out(
-    config: FitConfig, folder: RunFolder, connectome: Connectome, wired: Wiring, *, resume: FitState | None
+    config: FitConfig,
+    folder: RunFolder,
+    connectome: Connectome,
+    wired: Wiring,
+    *,
+    resume: FitState | None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> FitOutcome:
     with _recorded(folder) as ending:
-        result = _fitted(config, folder, wired, resume)
+        result = _fitted(config, folder, wired, resume, stop)
         write_parameters(folder.parameters, named_parameters(result.parameters))
         readout = Readout(wired.ring_angle, wired.epg_mask)
         stored = measuring.stored(config, connectome, result.network, readout)
@@ -176,11 +188,14 @@ def _carry_out(
     if config.figures:
         from connectome_sim.figures import draw_all  # matplotlib takes a second to import, and is not always wanted
 
-        draw_all(folder)
+        with _DRAWING:
+            draw_all(folder)
     return FitOutcome(folder, connectome, metrics, succeeded, tuple(reasons))
 
 
-def _fitted(config: FitConfig, folder: RunFolder, wired: Wiring, resume: FitState | None) -> FitResult:
+def _fitted(
+    config: FitConfig, folder: RunFolder, wired: Wiring, resume: FitState | None, stop: Callable[[], bool]
+) -> FitResult:
     rows: list[Row] = [dict(row) for row in resume.content["history"]] if resume is not None else []
     if rows:
         folder.write_history(rows)  # a kill may have come between the checkpoint and the history
@@ -201,6 +216,8 @@ def _fitted(config: FitConfig, folder: RunFolder, wired: Wiring, resume: FitStat
         unwritten[:] = [state]
         if time.monotonic() - written >= config.checkpoint_every_s:
             write()
+        if stop():
+            raise KeyboardInterrupt
 
     try:
         return fit(

@@ -74,6 +74,11 @@ def run(verb: str, arguments: Sequence[str], job: Job) -> int:
     return max(codes, default=OK)
 
 
+def is_local_sweep(settings: Any) -> bool:
+    """Whether a job, by Hydra's settings, is one of a sweep that no launcher plugin takes elsewhere."""
+    return settings.mode == RunMode.MULTIRUN and str(settings.launcher._target_).endswith(".BasicLauncher")
+
+
 def _sorted(arguments: Sequence[str]) -> list[str]:
     """Options first, overrides last, ours among them: Hydra takes no option between two overrides."""
     overrides = [argument for argument in arguments if re.match(r"[~+]|[^-=]+=", argument)]

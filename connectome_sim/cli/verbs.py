@@ -11,19 +11,22 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from connectome_sim.build import (
+    Ended,
     FitOutcome,
+    Member,
     resume_fit,
     run_evaluate,
     run_export,
     run_figures,
     run_fit,
+    run_fits,
     score_table,
 )
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import FAILED_FIT, OK, report
 from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, FitConfig, register, saved_config, typed
 from connectome_sim.config.compose import register_evaluation, resume_config
-from connectome_sim.errors import FitError
+from connectome_sim.errors import ConnectomeSimError, FitError
 from connectome_sim.records import RunFolder
 
 
@@ -32,6 +35,7 @@ def fit(arguments: list[str]) -> int:
     if (_value("resume", arguments) or "").lower() == "true" and not _only_shows(arguments):
         return _ended(resume_fit, resume_config(arguments))
     register("fit")
+    members: list[Member] = []
 
     def job(config: Any) -> int:
         register("fit")  # again: some launchers run the job in another process
@@ -40,9 +44,33 @@ def fit(arguments: list[str]) -> int:
             "overrides.yaml": OmegaConf.to_yaml(settings.overrides.task),
             "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": settings})),
         }
-        return _ended(lambda checked: run_fit(checked, notes=notes), typed(FitConfig, config))
+        member = Member(typed(FitConfig, config), notes)
+        if hydra_app.is_local_sweep(settings):
+            members.append(member)  # to be run with the others, when all configurations are known to be good
+            return OK
+        return _ended(lambda checked: run_fit(checked, notes=notes), member.config)
 
-    return hydra_app.run("fit", arguments, job)
+    code = hydra_app.run("fit", arguments, job)
+    return _together(members) if members and code == OK else code
+
+
+def _together(members: list[Member]) -> int:
+    """Run the fits of a sweep side by side; the exit code is that of the first that failed."""
+    codes = {id(member): OK for member in members}
+
+    def say(member: Member, ended: Ended) -> None:
+        def outcome(_: FitConfig) -> FitOutcome:
+            if isinstance(ended, ConnectomeSimError):
+                raise ended
+            return ended
+
+        try:
+            codes[id(member)] = _ended(outcome, member.config)
+        except ConnectomeSimError as error:
+            codes[id(member)] = report(error)
+
+    run_fits(members, on_end=say)
+    return next((code for code in codes.values() if code != OK), OK)
 
 
 def evaluate(arguments: list[str]) -> int:

@@ -67,8 +67,9 @@ def log_gain_directions(parameters: Parameters) -> Float[Tensor, "direction gain
 
 def _slope(parameters: Parameters, family: str) -> Tensor:
     """Derivative of each value of a family by its raw number [G], float64."""
-    raw = parameters.raw[family].detach().double()
-    return torch.func.jvp(parameters.spec.bounds[family].forward, (raw,), (torch.ones_like(raw),))[1]
+    raw = parameters.raw[family].detach().double().requires_grad_()
+    with torch.enable_grad():
+        return torch.autograd.grad(parameters.spec.bounds[family].forward(raw).sum(), raw)[0]
 
 
 def _one_hot(index: Tensor, n: int) -> Tensor:

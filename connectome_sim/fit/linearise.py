@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ Terms = Mapping[str, WeightedLoss]
 
 _ROOT_GUARD = 1e-12  # chosen: a residual below it, a loss value of some 1e-24, counts as 0 and has no derivative
 _NEGATIVE = -1e-9  # chosen: a value above it is a 0 with rounding error
+_FORWARDS = Lock()  # PyTorch differentiates forwards in one thread at a time: it keeps the level in a global
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,8 @@ def linearised(
     where = [term.loss.where(observation) for term in weighted.values()]
     pieces = []
     for rates, log_gains in zip(*(part.split(chunk) for part in directions), strict=True):
-        derivatives = torch.func.vmap(along)(rates.to(point[0].dtype), log_gains.to(point[1].dtype))
+        with _FORWARDS:
+            derivatives = torch.func.vmap(along)(rates.to(point[0].dtype), log_gains.to(point[1].dtype))
         pieces.append([d[:, mask] for d, mask in zip(derivatives, where, strict=True)])
     rows = [
         _residuals(name, term.weight, plain[mask].detach(), torch.cat(columns).T)

@@ -194,9 +194,11 @@ def _with_first(samples: np.ndarray, first: Tensor) -> Tensor:
 
 def _blend(network: RateNetwork, directions: Directions, scheme: Scheme, step: float) -> tuple[Tensor, Tensor]:
     """The scheme's blend [N] and its derivative along each direction [N, P]."""
-    tau = network.time_constant.detach()
-    slope = torch.func.jvp(lambda t: scheme.blend(t, step), (tau,), (torch.ones_like(tau),))[1]
-    return scheme.blend(tau, step), directions.time_constant * slope[:, None]
+    tau = network.time_constant.detach().requires_grad_()
+    with torch.enable_grad():
+        blend = scheme.blend(tau, step)
+        slope = torch.autograd.grad(blend.sum(), tau)[0]
+    return blend.detach(), directions.time_constant * slope[:, None]
 
 
 def _kernel_network(network: RateNetwork, blend: Tensor, dtype: type[np.floating]) -> kernel.Network:

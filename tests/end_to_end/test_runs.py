@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -16,12 +17,13 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from connectome_sim.build import fitting, run_fit
+from connectome_sim.build import FitOutcome, Member, fitting, run_fit, run_fits
 from connectome_sim.cli import main
-from connectome_sim.config import compose, saved_config
+from connectome_sim.config import FitConfig, compose, saved_config
 from connectome_sim.connectome.io import hdf5
-from connectome_sim.errors import RunFolderError
+from connectome_sim.errors import ConfigError, FitError, RunFolderError
 from connectome_sim.evaluate import restore
+from connectome_sim.fit import SpectralStart
 from connectome_sim.model import Drive
 from connectome_sim.records import RunFolder, read_arrays, read_checkpoint, read_network, read_parameters
 from connectome_sim.solve import SolveOptions, solve
@@ -328,6 +330,39 @@ def test_a_sweep_runs_every_job_and_exits_with_the_code_of_the_one_that_failed(
     assert main([*arguments, "name=sweep", "start.gap=0.99,0.1", "--multirun"]) == 2
     statuses = [RunFolder.open(path).manifest().status for path in tmp_path.glob("runs/sweep/*_*_*")]
     assert sorted(statuses) == ["failed", "succeeded"]
+
+
+@pytest.mark.slow
+def test_members_fitted_side_by_side_are_those_fitted_alone(tmp_path: Path) -> None:
+    def config(run: str, seed: int) -> FitConfig:
+        return compose(
+            "fit", [*TINY, "threads=2", "parameters.trainable=[gain]", f"seed={seed}", f"run={tmp_path / run}"]
+        )
+
+    seen = []
+    members = [Member(config(f"together{seed}", seed)) for seed in range(3)]
+    failing = replace(members[0].config, run=str(tmp_path / "failing"), start=SpectralStart(gap=0.99))
+    together = run_fits([*members, Member(failing)], on_end=lambda member, ended: seen.append(member))
+    assert isinstance(together[3], FitError) and len(seen) == 4
+    for seed, outcome in enumerate(together[:3]):
+        alone = run_fit(config(f"alone{seed}", seed))
+        assert isinstance(outcome, FitOutcome) and outcome.metrics == alone.metrics
+        one, other = (RunFolder.open(tmp_path / f"{how}{seed}") for how in ("together", "alone"))
+        assert one.history() == other.history()
+        found, wanted = read_parameters(one.parameters), read_parameters(other.parameters)
+        assert all(torch.equal(found[name], value) for name, value in wanted.items())
+    with pytest.raises(ConfigError, match="one folder for several"):
+        run_fits([members[0], members[0]])
+    assert run_fits([]) == ()
+
+
+def test_members_stop_when_one_is_told_to(tmp_path: Path) -> None:
+    config = compose("fit", [*TINY, f"run={tmp_path / 'run'}"])
+    with pytest.raises(KeyboardInterrupt):
+        run_fit(config, stop=lambda: True)
+    folder = RunFolder.open(config.run)
+    assert folder.manifest().reason == "interrupted"
+    assert folder.last_checkpoint()[0] == 1  # from which it can go on
 
 
 def test_a_fit_from_python_takes_three_lines(tmp_path: Path) -> None:
