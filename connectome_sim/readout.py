@@ -108,7 +108,9 @@ class Readout:
         if (size == 0).any():
             empty = int((size == 0).nonzero()[0])
             raise ConfigError(
-                f"wedges: got {self.wedges}, but none of the read neurons lies in wedge {empty}; use fewer"
+                f"readout: none of the {int(self.epg_mask.sum())} read neurons lies in the wedge around "
+                f"{360 * empty / self.wedges:g} deg, wanted at least one in each of {self.wedges} wedges; is a "
+                "glomerulus missing from the connectome?"
             )
         return (member / size).to(self.ring_angle.dtype)
 

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -23,7 +23,7 @@ from connectome_sim.config.compose import CONFIG
 from connectome_sim.config.settings import HOW
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
-from connectome_sim.errors import RunFolderError
+from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.evaluate import success
 from connectome_sim.fit import FitState, fit
 from connectome_sim.fit.fitting import FitResult, Row
@@ -79,11 +79,14 @@ def run_fit(
         ConnectomeSimError: data that are not there, or not what they claim to be; no folder is left then.
     """
     use_threads(config.threads)
+    if config.resume:
+        raise ConfigError("resume: got true for a new run; resume_fit(saved_config(run)) goes on with one that exists")
     path = Path(config.run)
     if path.exists():
         raise RunFolderError(f"{path}: exists already; choose another run=..., or go on with it: resume=true")
     connectome = circuit(config.connectome)
     wired = wiring(config, connectome)
+    Readout(wired.ring_angle, wired.epg_mask)  # a heading that cannot be read shows here, before there is a folder
     folder = _create(config, connectome, notes or {}, solver=implementation(wired.connections, config.solve))
     return _carry_out(config, folder, connectome, wired, resume=None, stop=stop)
 
@@ -256,11 +259,14 @@ class _Ending:
 def _recorded(folder: RunFolder) -> Iterator[_Ending]:
     """Records in the manifest how the work inside ended; errors go on their way."""
     began, ending = time.monotonic(), _Ending()
+    before = folder.manifest()  # of an earlier part, where the run is resumed
+    spent = before.wall_time_s or 0.0
+    folder.write_manifest(replace(before, status="running", reason="", wall_time_s=None))
     try:
         yield ending
     except BaseException as error:
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
-        folder.finish(status="failed", reason=reason, wall_time_s=time.monotonic() - began)
+        folder.finish(status="failed", reason=reason, wall_time_s=spent + time.monotonic() - began)
         raise
     status: RunStatus = "failed" if ending.reason else "succeeded"
-    folder.finish(status=status, reason=ending.reason, wall_time_s=time.monotonic() - began)
+    folder.finish(status=status, reason=ending.reason, wall_time_s=spent + time.monotonic() - began)

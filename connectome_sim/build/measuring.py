@@ -6,7 +6,8 @@ from tqdm.auto import tqdm
 
 from connectome_sim.config import EvaluationConfig, FitConfig
 from connectome_sim.connectome.connectome import Connectome
-from connectome_sim.evaluate import EvaluationResult, evaluate, restore, store
+from connectome_sim.evaluate import EvaluationResult, conditions, evaluate, restore, store
+from connectome_sim.evaluate.metrics import Metrics
 from connectome_sim.evaluate.trace import Progress
 from connectome_sim.model import RateNetwork
 from connectome_sim.readout import Readout
@@ -52,7 +53,7 @@ def measure(
     with bar:
         return evaluate(
             *restore(network),
-            seed=config.seed if evaluation.seed is None else evaluation.seed,
+            seed=_seed(evaluation, config),
             protocol=evaluation.protocol,
             step=evaluation.step,
             method=evaluation.method,
@@ -60,6 +61,20 @@ def measure(
             which=evaluation.which,
             progress=_shown(bar),
         )
+
+
+def conditions_of(evaluation: EvaluationConfig, config: FitConfig) -> Metrics:
+    """Under which conditions `measure` measures."""
+    return conditions(
+        seed=_seed(evaluation, config),
+        protocol=evaluation.protocol,
+        step=evaluation.step,
+        method=evaluation.method,
+    )
+
+
+def _seed(evaluation: EvaluationConfig, config: FitConfig) -> int:
+    return config.seed if evaluation.seed is None else evaluation.seed
 
 
 def _shown(bar: tqdm) -> Progress:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from connectome_sim.build import measuring
 from connectome_sim.build.objects import use_threads
 from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, saved_config
+from connectome_sim.config.settings import FIT_METRICS
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.evaluate import PROBES, success
 from connectome_sim.figures import draw_all
 from connectome_sim.records import RunFolder, read_arrays, read_network, write_network
-
-FIT_METRICS = ("validation_total", "best_iteration")
-"""Metrics that come from the fit and not from an evaluation."""
 
 
 def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
@@ -35,9 +33,11 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
     folder = RunFolder.open(config.run)
     fitted = saved_config(folder.path)
     networks = read_network(folder.network)
-    result = measuring.measure(networks[0], config.evaluation, fitted, progress=config.progress)
     every_probe = set(config.evaluation.which) == set(PROBES)
     before = folder.metrics()
+    if not every_probe:
+        _check_same_conditions(before, measuring.conditions_of(config.evaluation, fitted))
+    result = measuring.measure(networks[0], config.evaluation, fitted, progress=config.progress)
     if every_probe:  # nothing that another protocol measured may stay beside it
         before = {name: value for name, value in before.items() if name in FIT_METRICS}
     elif folder.evaluation.exists():
@@ -47,6 +47,16 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
     result.save(folder.evaluation)
     folder.write_metrics({**metrics, "success": succeeded})
     return metrics, reasons
+
+
+def _check_same_conditions(before: Mapping[str, float], now: Mapping[str, float]) -> None:
+    """Figures of one table are measured under the same conditions."""
+    for name, value in now.items():
+        if name in before and before[name] != value:
+            raise ConfigError(
+                f"evaluation.which: the run's other figures were measured with {name} {before[name]:g}, got {value:g}; "
+                "measure with the same, or all probes anew"
+            )
 
 
 def run_figures(config: FiguresConfig) -> Sequence[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,10 +30,16 @@ from connectome_sim.config.compose import register_evaluation, resume_config
 from connectome_sim.errors import ConnectomeSimError, FitError
 from connectome_sim.records import RunFolder
 
+_TRUE = ("true", "yes", "on", "y", "1")  # as YAML 1.1 has it
+
 
 def fit(arguments: list[str]) -> int:
     """``connectome-sim fit``: exit code 0, or 2 where the fit diverged or misses a bound."""
-    if (_value("resume", arguments) or "").lower() == "true" and not _only_shows(arguments):
+    arguments = [re.sub(r"^\+\+?(resume|run)=", r"\1=", argument) for argument in arguments]
+    if (_value("resume", arguments) or "").lower() in _TRUE and not _only_shows(arguments):
+        run = _value("run", arguments)
+        if run is not None:
+            RunFolder.open(run)  # a folder of a newer format is named as such, before its configuration is read
         return _ended(resume_fit, resume_config(arguments))
     register("fit")
     members: list[Member] = []
@@ -126,7 +133,8 @@ def _ended(fitting: Callable[[FitConfig], FitOutcome], config: FitConfig) -> int
         print(f"run folder: {config.run}")
         return report(error)
     except KeyboardInterrupt:
-        print(f"go on with: connectome-sim fit run={config.run} resume=true", file=sys.stderr)
+        if Path(config.run).exists():
+            print(f"go on with: connectome-sim fit run={config.run} resume=true", file=sys.stderr)
         raise
     _print_scores(outcome.folder, outcome.metrics, config)
     _print_reasons("the fit failed", outcome.reasons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from connectome_sim.config.conversion import typed
 from connectome_sim.connectome import download
 from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, head_direction_circuit
 from connectome_sim.errors import ConfigError, StepError
-from connectome_sim.evaluate import FULL, PROBES, Protocol, check_step, evaluate, success
+from connectome_sim.evaluate import FULL, PROBES, Protocol, check_step, evaluate, metric_names, success
 from connectome_sim.fit import POLISH, Adam, FitOptions, GaussNewton, SpectralStart
 from connectome_sim.losses import LOSSES, WeightedLoss
 from connectome_sim.losses.linear_consistency import LinearConsistency
@@ -23,6 +24,9 @@ from connectome_sim.solve.options import steps_per_sample
 
 STATISTICS = "statistics"
 """Value of ``connectome.source`` for a connectome that is drawn from wiring statistics."""
+
+FIT_METRICS = ("validation_total", "best_iteration")
+"""Metrics that come from the fit and not from an evaluation."""
 
 HOW = ("id", "run", "resume", "threads", "progress", "figures", "checkpoint_every_s")
 """Fields of `FitConfig` that say how to run and where to put it, and do not change what is found."""
@@ -120,6 +124,8 @@ class VelocityConfig:
     def __post_init__(self) -> None:
         if not self.types:
             raise ConfigError("types: got none, wanted at least one type that receives the velocity")
+        if unknown := sorted(self.signs.keys() - set(self.types)):
+            raise ConfigError(f"signs: got type {unknown[0]!r}, wanted some of velocity.types {list(self.types)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +198,7 @@ class FitConfig:
         seed: of the start, the trials and, unless stated otherwise, the held-out traces.
         run: the run folder.
         resume: go on with the run in that folder, with the configuration that it holds.
-        threads: CPU threads; what PyTorch and numba choose (all cores) where None.
+        threads: CPU threads; what PyTorch chooses (all cores) where None.
         progress: show progress bars.
         figures: draw the figures at the end.
         checkpoint_every_s: seconds of work between checkpoints; 0: after every iteration.
@@ -244,7 +250,7 @@ class FitConfig:
             if value is not None and value < low:
                 raise ConfigError(f"{name}: got {value}, wanted at least {low}")
         Activation.named(self.activation)
-        success({}, self.success)
+        self._check_success()
         self._check_steps()
         self._check_loss()
         if not self.parameters.trainable:
@@ -256,6 +262,16 @@ class FitConfig:
                 "sensitivities along with its own steps; for the reference backend use stages with optimizer adam "
                 "(curriculum=adam, and no experiment, whose own stages would replace them)"
             )
+
+    def _check_success(self) -> None:
+        success({}, self.success)
+        names = {*metric_names(self.evaluation.protocol, self.evaluation.which), *FIT_METRICS}
+        for name in self.success:
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=3) or sorted(names)
+                raise ConfigError(
+                    f"success.{name}: no metric that this evaluation measures; there are {', '.join(close)}"
+                )
 
     def _check_steps(self) -> None:
         if self.solve.step is None:
@@ -281,6 +297,8 @@ class FitConfig:
 
     def _check_loss(self) -> None:
         terms = self.terms
+        if reserved := sorted({"total", "stage", "iteration", "horizon_s", "validation_total"} & terms.keys()):
+            raise ConfigError(f"loss.{reserved[0]}: is a column of history.csv already; choose another name")
         if not any(term.weight > 0 for term in terms.values()):
             raise ConfigError("loss: got no term with a weight above 0, wanted at least one")
         # the default stages name losses that a configuration may leave out

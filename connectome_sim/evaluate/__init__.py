@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectome_sim.evaluate.evaluation import PROBES, EvaluationResult, evaluate
+from connectome_sim.evaluate.evaluation import PROBES, EvaluationResult, conditions, evaluate, metric_names
 from connectome_sim.evaluate.protocol import FULL, QUICK, Protocol, check_step
 from connectome_sim.evaluate.stored import restore, store
 from connectome_sim.evaluate.success import Bound, success
@@ -15,7 +15,9 @@ __all__ = [
     "EvaluationResult",
     "Protocol",
     "check_step",
+    "conditions",
     "evaluate",
+    "metric_names",
     "restore",
     "store",
     "success",

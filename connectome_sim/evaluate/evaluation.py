@@ -10,15 +10,53 @@ import numpy as np
 import torch
 
 from connectome_sim.errors import ConfigError
-from connectome_sim.evaluate import probes
+from connectome_sim.evaluate import metrics, probes
+from connectome_sim.evaluate.metrics import Metrics
 from connectome_sim.evaluate.protocol import FULL, Protocol, check_step
 from connectome_sim.evaluate.trace import Progress, Runner
 from connectome_sim.model import RateNetwork
 from connectome_sim.readout import Readout
 from connectome_sim.records import write_arrays
 from connectome_sim.solve import SolveOptions
+from connectome_sim.solve.scheme import SCHEMES
 
 PROBES = ("walking", "constant", "jump", "noise")  # rest runs with walking, in one batch
+
+
+def conditions(*, seed: int, protocol: Protocol, step: float, method: str) -> Metrics:
+    """Under which conditions an evaluation measures, as metrics: arguments as in `evaluate`.
+
+    The method is told by its order, which for those allowed is the number of its stages.
+    """
+    return {
+        "evaluation_step_s": step,
+        "evaluation_order": SCHEMES[method].stages,
+        "evaluation_seed": seed,
+        "evaluation_headings": protocol.n_headings,
+        "evaluation_duration_s": protocol.duration_s,
+    }
+
+
+def metric_names(protocol: Protocol, which: tuple[str, ...] = PROBES) -> frozenset[str]:
+    """Names of the metrics that `evaluate` gives, known before anything is simulated."""
+    one, trace = np.zeros(1), np.zeros((1, 1))
+    names: set[str] = set(conditions(seed=0, protocol=protocol, step=1.0, method="euler"))
+    if "walking" in which:
+        names.update(probes.EXTRAS)
+        names |= metrics.walking_metrics(one, trace, trace, protocol.error_times_s).keys()
+        names |= metrics.rest_metrics(trace, one, duration=protocol.duration_s).keys()
+        names |= metrics.cue_metrics(one, one).keys()
+        names |= metrics.bump_metrics(one, one, one, min_vector_length=0, min_amplitude=0).keys()
+    if "constant" in which:
+        speed = np.asarray(protocol.constant_speeds_deg_per_s)
+        flat = np.ones((len(speed), 2))
+        names |= metrics.gain_metrics(metrics.GainCurve(speed, flat, flat), tolerance=0, moving_gain=0).keys()
+    if "jump" in which:
+        for offset in protocol.jump_offsets_deg:
+            names |= metrics.jump_metrics(metrics.Jump(one, one), offset, wedge_deg=360 / Readout.wedges).keys()
+    if "noise" in which:
+        names.add(probes.DIFFUSION)
+    return frozenset(names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +118,7 @@ def evaluate(
         raise ConfigError(f"evaluation, which: got {which}, wanted some of {PROBES}")
     options = SolveOptions(method=method, step=step)
     run = Runner(network.detach().to(dtype=dtype), readout.to(dtype=dtype), protocol, options, progress)
-    metrics: dict[str, float] = {
-        "evaluation_step_s": step,
-        "evaluation_seed": seed,
-        "evaluation_headings": protocol.n_headings,
-        "evaluation_duration_s": protocol.duration_s,
-    }
+    measured = conditions(seed=seed, protocol=protocol, step=step, method=method)
     arrays: dict[str, np.ndarray] = {}
     with torch.no_grad():
         for name, probe in (
@@ -96,6 +129,6 @@ def evaluate(
         ):
             if name in which:
                 found, kept = probe()
-                metrics |= found
+                measured |= found
                 arrays |= kept
-    return EvaluationResult(metrics, arrays)
+    return EvaluationResult(measured, arrays)

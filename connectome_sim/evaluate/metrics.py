@@ -207,16 +207,22 @@ def jump_outcome(
     return Jump(arrival, swept)
 
 
-def jump_metrics(jump: Jump, offset_deg: float) -> Metrics:
-    """Figures of one offset: median arrival time (NaN unless most arrive), share that arrived, share that swept."""
+def jump_metrics(jump: Jump, offset_deg: float, *, wedge_deg: float) -> Metrics:
+    """Figures of one offset: median arrival time (NaN unless most arrive), share that arrived, share that swept.
+
+    A peak is known to half a wedge, so that the middle half of a small offset cannot be told from its ends: where a
+    quarter of the offset is less than a wedge, the share that swept is left out.
+    """
     name = f"{label(offset_deg)}deg"
     times = np.where(np.isnan(jump.arrival), np.inf, jump.arrival)
     median = float(np.median(times))
-    return {
+    found = {
         f"jump_time_{name}_s": median if math.isfinite(median) else math.nan,
         f"jump_arrived_share_{name}": float(np.isfinite(jump.arrival).mean()),
-        f"jump_swept_share_{name}": float(jump.swept.mean()),
     }
+    if offset_deg / 4 > wedge_deg * (1 - 1e-9):
+        found[f"jump_swept_share_{name}"] = float(jump.swept.mean())
+    return found
 
 
 def cue_metrics(heading: Float[np.ndarray, " batch"], cue: Float[np.ndarray, " batch"]) -> Metrics:

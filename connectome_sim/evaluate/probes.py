@@ -16,6 +16,8 @@ from connectome_sim.evaluate.trace import SEGMENT_S, Runner, Trace
 from connectome_sim.model import Drive
 
 Arrays = dict[str, np.ndarray]
+EXTRAS = ("walking_vector_length_min_median", "failed_trials_share")  # metrics of walking beside those of ``metrics``
+DIFFUSION = "noise_diffusion_deg2_per_s"
 KEPT_STEP_S = 0.02  # s, time grid of the arrays kept for figures (chosen: 10 deg at 500 deg/s)
 
 
@@ -32,11 +34,11 @@ def walking_and_rest(run: Runner, seed: int) -> tuple[Metrics, Arrays]:
     walk, still = both.trials(slice(p.n_headings)), both.trials(slice(p.n_headings, None))
     true = trials.displacement().numpy()
     found = metrics.walking_metrics(walk.time, walk.displacement, true, p.error_times_s)
-    found |= {"walking_vector_length_min_median": float(np.median(walk.vector_length.min(axis=0)))}
     found |= metrics.rest_metrics(still.displacement, still.heading[-1], duration=p.duration_s)
     found |= metrics.cue_metrics(still.heading[0], cues)
     found |= _bump(run, still)
-    found |= {"failed_trials_share": float(np.isnan(both.heading[-1]).mean())}
+    lowest, failed = np.median(walk.vector_length.min(axis=0)), np.isnan(both.heading[-1]).mean()
+    found |= dict(zip(EXTRAS, (float(lowest), float(failed)), strict=True))
     k = slice(None, None, max(1, round(KEPT_STEP_S / p.input_step_s)))
     return found, {
         "walking/time_s": walk.time[k],
@@ -86,7 +88,8 @@ def jump(run: Runner) -> tuple[Metrics, Arrays]:
     found: Metrics = {}
     for i, degrees in enumerate(p.jump_offsets_deg):
         part = slice(i * p.jump_headings, (i + 1) * p.jump_headings)
-        found |= metrics.jump_metrics(metrics.Jump(outcome.arrival[part], outcome.swept[part]), degrees)
+        part_outcome = metrics.Jump(outcome.arrival[part], outcome.swept[part])
+        found |= metrics.jump_metrics(part_outcome, degrees, wedge_deg=360 / run.readout.wedges)
     distance = circular.distance(trace.heading, target[None]).reshape(len(trace.time), -1, p.jump_headings)
     return found, {
         "jump/time_s": trace.time,
@@ -103,7 +106,7 @@ def noise(run: Runner, seed: int) -> tuple[Metrics, Arrays]:
     displacement = trace.displacement.reshape(len(trace.time), p.noise_headings, p.noise_repeats)
     diffusion, variance = metrics.noise_diffusion(trace.time, displacement)
     k = slice(None, None, max(1, round(KEPT_STEP_S / p.input_step_s)))
-    return {"noise_diffusion_deg2_per_s": diffusion}, {
+    return {DIFFUSION: diffusion}, {
         "noise/time_s": trace.time[k],
         "noise/variance_deg2": variance[k],
     }

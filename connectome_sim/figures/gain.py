@@ -29,14 +29,14 @@ from connectome_sim.figures.style import (
 VIEW = (-0.5, 2.5)  # gains outside are shown as triangles at the edge
 TOLERANCE = FULL.linear_tolerance
 LOOKS: Mapping[int, Mapping[str, Any]] = {  # of either direction; both can be seen where they coincide
-    -1: {"color": VERMILLION, "marker": "s", "markersize": 2.5, "label": "to the right (\N{MINUS SIGN})"},
+    -1: {"color": VERMILLION, "marker": "s", "markersize": 2.5, "label": "negative velocity"},
     1: {
         "color": BLUE,
         "marker": "o",
         "markersize": 5,
         "fillstyle": "none",
         "linestyle": ":",
-        "label": "to the left (+)",
+        "label": "positive velocity",
     },
 }
 

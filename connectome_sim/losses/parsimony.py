@@ -1,4 +1,8 @@
-"""Unsupervised: gains stay close to where they started, so that the wiring does the work."""
+"""Unsupervised: gains stay close to where they started, so that the wiring does the work.
+
+In a fit they start from the spectral start, not from 1: from the raw counts no bump forms, and a pull to them is one
+out of every bump.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Unsupervised: without input the state does not move."""
+"""Unsupervised: without input the state does not move.
+
+Judged where trials go, not near there, and on the neurons that the observation holds: in a fit the heading neurons.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class Stability:
 
     def __call__(self, observation: Observation) -> Float[Tensor, "steps batch"]:
         """Values [T, B], 1/s^2."""
-        # mean over neurons of |dr/dt|^2, dr/dt = [r(t + h) - r(t)] / h
+        # mean over the observed neurons of |dr/dt|^2, dr/dt = [r(t + h) - r(t)] / h
         return (observation.rates.diff(dim=0) / observation.time_step).square().mean(dim=-1)
 
     def where(self, observation: Observation) -> Bool[Tensor, "steps batch"]:

@@ -19,8 +19,6 @@ from connectome_sim.model.connectivity import Connectivity
 from connectome_sim.model.parameters import Parameters
 from connectome_sim.model.wiring import Wiring
 
-EQUATION = "time_constant * dr/dt = -r + phi(weights @ r + bias + velocity_input * omega)"
-
 
 @dataclass(frozen=True, eq=False)
 class TypedWeights:

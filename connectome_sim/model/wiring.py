@@ -119,7 +119,7 @@ class Wiring:
             if name not in types:
                 raise SelectionError(
                     f"connectome: got no neuron of type {name!r}, wanted one of {types}; "
-                    "change velocity_types or heading_type"
+                    "change velocity.types, or the circuit"
                 )
         signed = signs[np.ix_(type_index, type_index)] * counts
         side, velocity_type_index = _velocity_side(connectome, signed, tuple(velocity_types), velocity_signs or {})
@@ -167,7 +167,7 @@ def velocity_sign_from_targets(connectome: Connectome, signed: np.ndarray, veloc
     if total == 0:
         raise SelectionError(
             f"velocity type {velocity_type!r}: got no lateralised synapses onto PEN_a or PEN_b to infer its sign from; "
-            f"state it: velocity_signs={{{velocity_type!r}: +1 or -1}}"
+            f"state it: velocity.signs.{velocity_type}=1 or -1"
         )
     return int(np.sign(total))
 
@@ -182,13 +182,13 @@ def _velocity_side(
         if sign is None:
             sign = velocity_sign_from_targets(connectome, signed, name)
         if sign not in (1, -1):
-            raise SelectionError(f"velocity_signs[{name!r}]: got {sign!r}, wanted +1 or -1")
+            raise SelectionError(f"velocity.signs.{name}: got {sign!r}, wanted +1 or -1")
         for i in np.flatnonzero(connectome.neurons.type == name):
             label = str(connectome.neurons.side[i])
             if label not in SIDES:
                 raise SelectionError(
                     f"neuron {connectome.neurons.id[i]} of velocity type {name!r}: got side {label!r}, "
-                    "wanted 'L' or 'R'; fill the side column or leave this type out of velocity_types"
+                    "wanted 'L' or 'R'; fill the side column or leave this type out of velocity.types"
                 )
             side[i], index[i] = sign * SIDES[label], v
     return side, index

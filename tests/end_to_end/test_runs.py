@@ -235,6 +235,8 @@ def test_a_run_whose_configuration_was_edited_is_not_resumed(copied: Path, capfd
 def test_a_run_of_a_newer_format_is_refused(copied: Path, verb: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = copied / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2}))
+    config = copied / ".hydra" / "config.yaml"
+    config.write_text(config.read_text() + "of_the_future: 1\n")
     more = {"export": [f"out={copied / 'out.h5'}"], "fit": ["resume=true"]}.get(verb, [])
     assert main([verb, f"run={copied}", *more]) == 1
     assert "newer" in capfd.readouterr().err
@@ -294,14 +296,35 @@ def test_evaluating_again_gives_the_same_numbers_from_the_network_file_alone(cop
 
 def test_evaluating_one_probe_keeps_what_the_others_found(copied: Path) -> None:
     before = RunFolder.open(copied).metrics()
-    options = ["evaluation.which=[constant]", "evaluation.step=0.0005", "progress=false"]
+    options = ["evaluation.which=[constant]", "evaluation.protocol.constant_headings=2", "progress=false"]
     assert main(["evaluate", f"run={copied}", *options]) == 0
     after = RunFolder.open(copied).metrics()
     changed = {name for name in before if before[name] != after[name] and not math.isnan(after[name])}
-    changed.remove("evaluation_step_s")
     assert after.keys() == before.keys()
     assert changed and all(name.startswith("gain_") or "speed" in name or "linear" in name for name in changed)
     assert "walking/time_s" in read_arrays(copied / "evaluation.h5")
+
+
+def test_figures_measured_under_different_conditions_do_not_share_a_table(
+    copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = RunFolder.open(copied).metrics()
+    for option, named in (("step=0.0005", "evaluation_step_s"), ("seed=7", "evaluation_seed"), ("method=rk4", "order")):
+        options = ["evaluation.which=[constant]", f"evaluation.{option}", "progress=false"]
+        assert main(["evaluate", f"run={copied}", *options]) == 1
+        assert named in capfd.readouterr().err
+    assert RunFolder.open(copied).metrics() == before
+
+
+def test_a_heading_that_cannot_be_read_is_refused_before_there_is_a_folder(
+    finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = hdf5.read(finished / "connectome.h5")
+    gone = whole.neurons.instance[whole.neurons.type == "EPG"][0]
+    hdf5.write(whole.select(whole.neurons.instance != gone, step="hole"), tmp_path / "holes.h5")
+    assert main(tiny(tmp_path / "run", f"connectome.source={tmp_path / 'holes.h5'}")) == 1
+    assert "glomerulus missing" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_figures_are_drawn_from_the_folder(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:

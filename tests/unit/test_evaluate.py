@@ -11,7 +11,17 @@ import pytest
 import torch
 
 from connectome_sim.errors import ConfigError, SolveError, StepError
-from connectome_sim.evaluate import FULL, QUICK, EvaluationResult, Protocol, check_step, evaluate, restore, success
+from connectome_sim.evaluate import (
+    FULL,
+    QUICK,
+    EvaluationResult,
+    Protocol,
+    check_step,
+    evaluate,
+    metric_names,
+    restore,
+    success,
+)
 from connectome_sim.model.activation import Activation
 from connectome_sim.records import Manifest, RunFolder, read_arrays
 from tests.rings import ring, stored_ring
@@ -172,6 +182,7 @@ def test_arrays_for_figures_fit_each_other_and_read_back(result: EvaluationResul
 
 def test_metrics_are_fit_for_the_run_folder(result: EvaluationResult, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", Manifest.start())
+    assert result.metrics.keys() == metric_names(SHORT)
     folder.write_metrics(result.metrics)
     read = folder.metrics()
     assert read.keys() == result.metrics.keys()

@@ -223,10 +223,13 @@ def test_a_bump_that_stays_never_arrives() -> None:
     heading = np.zeros((11, 3))
     heading[5:, 0] = target[0]
     outcome = metrics.jump_outcome(time, heading, profile_at(heading), target, target, math.radians(15))
-    found = metrics.jump_metrics(outcome, 90.0)
+    found = metrics.jump_metrics(outcome, 90.0, wedge_deg=22.5)
     assert outcome.arrival[0] == 0.5 and np.isnan(outcome.arrival[1:]).all()
     assert math.isnan(found["jump_time_90deg_s"])  # two of three do not arrive: no median
     assert found["jump_arrived_share_90deg"] == pytest.approx(1 / 3)
+    assert "jump_swept_share_90deg" in found
+    narrow = metrics.jump_metrics(outcome, 45.0, wedge_deg=22.5)  # whose middle half no wedge can be told to lie in
+    assert "jump_swept_share_45deg" not in narrow
 
 
 # --- bump ---

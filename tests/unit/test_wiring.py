@@ -70,7 +70,7 @@ def test_the_velocity_sign_of_glno_follows_from_the_pen_it_inhibits(
 def test_a_velocity_type_whose_sign_cannot_be_inferred_must_be_stated() -> None:
     types, sides = ("EPG", "PEN_a", "GLNO"), ("", "L", "R")
     circuit = connectome(np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]]), types, sides)
-    with pytest.raises(SelectionError, match="velocity_signs"):
+    with pytest.raises(SelectionError, match="velocity.signs"):
         Wiring.from_connectome(circuit, velocity_types=("GLNO",))
     w = Wiring.from_connectome(circuit, velocity_types=("GLNO",), velocity_signs={"GLNO": -1})
     assert w.velocity_side.tolist() == [0, 0, -1]
