@@ -84,7 +84,7 @@ def fit(
         optimizers: name in a stage -> how its steps are taken; by default ``Adam``, ``GaussNewton`` and ``POLISH``.
         spec: which parameters, how finely, which of them are trainable.
         activation: phi.
-        solve: how to integrate; by default exponential Euler with the options' time step.
+        solve: how to integrate; by default forward Euler with the options' time step.
         start: the spectral start.
         options: curriculum, batch, cue, stopping.
         seed: of the start and of all trials.
@@ -100,7 +100,7 @@ def fit(
     """
     spec, options = spec or ParameterSpec(), options or FitOptions()
     optimizers = optimizers or {"adam": Adam(), "gauss_newton": GaussNewton(), "polish": POLISH}
-    solve = solve or SolveOptions(method="exponential_euler", step=options.time_step)
+    solve = solve or SolveOptions(method="euler", step=options.time_step)
     _check(terms, spec, solve)
     if missing := sorted({stage.optimizer for stage in options.stages} - optimizers.keys()):
         raise ConfigError(f"fit, optimizers: got {sorted(optimizers)}, wanted also {missing}, which stages name")

@@ -46,7 +46,7 @@ class SolveOptions:
     """
 
     backend: str = "fused"
-    method: str = "exponential_euler"
+    method: str = "euler"
     step: float | None = None
     rtol: float | None = None
     atol: float | None = None

@@ -1,13 +1,16 @@
-"""Independent pieces of work on several cores. Does not know what they are."""
+"""Independent work on several cores: pieces of one solve, or whole fits. Does not know what they are."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from functools import cache
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 @cache
@@ -38,3 +41,52 @@ def share(work: Callable[[int], object], count: int) -> None:
         wait(helpers)
     for helper in helpers:
         helper.result()
+
+
+def side_by_side(
+    tasks: Sequence[Callable[[], T]],
+    *,
+    threads: int | None = None,
+    on_end: Callable[[int, T], None] | None = None,
+    on_abort: Callable[[], None] = lambda: None,
+) -> tuple[T, ...]:
+    """Run whole tasks at once, as many at a time as there are threads, which they share evenly.
+
+    Most of a fit uses one core (small batches, losses, the optimiser), so that tasks side by side use what one alone
+    leaves idle. Results do not depend on it.
+
+    Args:
+        tasks: what to run; each may call `share`.
+        threads: CPU threads in all; as many as PyTorch uses if None.
+        on_end: called in the calling thread with number and result of each task as it ends.
+        on_abort: called where the calling thread is interrupted or a task raises, before waiting for those that run;
+            those that wait are dropped.
+
+    Returns:
+        Results in the order of the tasks.
+    """
+    if not tasks:
+        return ()
+    before = torch.get_num_threads()
+    threads = threads or before
+    at_a_time = min(threads, len(tasks))
+
+    def run(task: Callable[[], T]) -> T:
+        torch.set_num_threads(max(1, threads // at_a_time))
+        return task()
+
+    try:
+        with ThreadPoolExecutor(at_a_time) as pool:
+            futures: dict[Future[T], int] = {pool.submit(run, task): k for k, task in enumerate(tasks)}
+            try:
+                for future in as_completed(futures):
+                    result = future.result()
+                    if on_end is not None:
+                        on_end(futures[future], result)
+            except BaseException:
+                on_abort()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return tuple(future.result() for future in futures)
+    finally:
+        torch.set_num_threads(before)
