@@ -8,7 +8,7 @@ far each gradient is from float64 autograd of the plain loop.
 - ``torchdiffeq lookup``: ``odeint`` with a right-hand side that looks its velocity up by time.
 - ``torchdiffeq best``: the same with inputs computed once and taken from a list, so that nothing is indexed.
 - ``loop``: the plain loop over steps with autograd.
-- ``jax``: ``jax.lax.scan``, jitted, compile time not counted (only where JAX is installed).
+- ``jax``: the faster one of ``jax.lax.scan`` and diffrax, jitted, compile time not counted (only where installed).
 - ``floor``: the dense matrix products of such a step alone: W s and its two transposes for every evaluation.
 
 The wiring is drawn from the shipped wiring statistics: 152 neurons (core) or 409 (with ring neurons), as many
@@ -41,6 +41,10 @@ try:
     import jax.numpy as jnp
 except ImportError:
     jax = None
+try:
+    import diffrax
+except ImportError:
+    diffrax = None
 
 SIZES = ((152, 16, 400), (152, 64, 400), (152, 256, 400), (409, 32, 400), (409, 64, 800))
 STEP = 0.005  # s
@@ -128,22 +132,42 @@ def floor(task: Task, method: str) -> None:
         gradient.addmm_(out.T, s)
 
 
-def jax_step(task: Task, method: str) -> Callable[[], Tensor]:
+def jax_step(task: Task, method: str, *, by: str) -> Callable[[], Tensor]:
     """A jitted function of the network's arrays; from parameters to arrays it is torch on all sides."""
     observed, compass, target = (jnp.asarray(x.numpy()) for x in (task.observed, task.compass, task.target))
     omega, initial = jnp.asarray(task.omega.numpy()), jnp.asarray(task.initial.numpy())
 
-    def loss(weights, bias, tau, velocity):
-        def derivative(r, w):
-            return STEP / tau * (jax.nn.sigmoid(r @ weights.T + bias + w[:, None] * velocity) - r)
-
+    def scanned(derivative):
         def step(r, w):
-            first = derivative(r, w)
+            first = STEP * derivative(r, w)
             if method == "heun":
-                first = (first + derivative(r + first, w)) / 2
+                first = (first + STEP * derivative(r + first, w)) / 2
             return r + first, (r + first)[:, observed]
 
-        _, rates = jax.lax.scan(step, initial, omega)
+        return jax.lax.scan(step, initial, omega)[1]
+
+    def solved(derivative):
+        def at(t, r, _):
+            return derivative(r, omega[jnp.minimum((t / STEP + 1e-3).astype(int), len(omega) - 1)])
+
+        return diffrax.diffeqsolve(
+            diffrax.ODETerm(at),
+            diffrax.Euler() if method == "euler" else diffrax.Heun(),
+            t0=0.0,
+            t1=len(omega) * STEP,
+            dt0=STEP,
+            y0=initial,
+            saveat=diffrax.SaveAt(steps=True, fn=lambda t, r, _: r[:, observed]),
+            stepsize_controller=diffrax.ConstantStepSize(),
+            max_steps=len(omega),
+            adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=len(omega)),
+        ).ys
+
+    def loss(weights, bias, tau, velocity):
+        def derivative(r, w):
+            return (jax.nn.sigmoid(r @ weights.T + bias + w[:, None] * velocity) - r) / tau
+
+        rates = (scanned if by == "scan" else solved)(derivative)
         return ((rates @ compass - target) ** 2).mean()
 
     differentiated = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))
@@ -169,7 +193,9 @@ def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, 
         "floor": lambda: floor(task, method),
     }
     if jax is not None:
-        sides["jax"] = jax_step(task, method)
+        sides["jax_scan"] = jax_step(task, method, by="scan")
+    if diffrax is not None:
+        sides["diffrax"] = jax_step(task, method, by="diffrax")
     errors = {}
     for name, side in sides.items():  # the round that is not counted
         gradient = side()
@@ -190,6 +216,8 @@ def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, 
         "ms": ms["ours"],
     }
     row |= {f"ratio_{name}": ms[name] / ms["ours"] for name in sides if name not in ("ours", "floor")}
+    if jax is not None:
+        row["ratio_jax"] = min(value for name, value in row.items() if name in ("ratio_jax_scan", "ratio_diffrax"))
     row |= {"ratio_floor": ms["ours"] / ms["floor"], "gradient_error": errors["ours"]}
     row |= {f"gradient_error_{name}": error for name, error in errors.items() if name != "ours"}
     return row
