@@ -5,8 +5,10 @@ Arrays are laid out [neuron, lane]: a row of ``LANES`` numbers, trials or direct
 
 from __future__ import annotations
 
+import logging
 import math
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, no_type_check
 
 import numpy as np
@@ -18,9 +20,19 @@ from numba.extending import intrinsic, overload
 LANES = 16  # numbers per row (chosen: 32 is 10 % faster for 64 trials, but slower for few and leaves threads idle)
 ACTIVATION_CODES = {"sigmoid": 0, "softplus": 1, "relu": 2, "tanh": 3}
 _SUMS_BYTES = 256  # size of the partial sums of a row (chosen: half the vector registers of AVX2; all are slower)
+_LOG = logging.getLogger("connectome_sim")
 _HOW = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}}  # fused multiply-add, and nothing reordered
 compiled = njit(**_HOW)
 compiled_alone = njit(nogil=True, **_HOW)  # for what Python calls: others may run meanwhile
+
+
+def announce(kernel: Any) -> None:
+    """Say so where a kernel is about to be compiled, which takes seconds, once on a machine."""
+    if kernel.signatures:
+        return  # done in this process
+    kept = Path(kernel._cache.cache_path).glob(f"*.{kernel.py_func.__name__}-*.nbi")
+    if not any(kept):
+        _LOG.warning("compiling %s for this machine, once (some ten seconds)", kernel.py_func.__name__.strip("_"))
 
 
 @compiled

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from connectome_sim.axes import State
-from connectome_sim.errors import SolveError
+from connectome_sim.errors import ShapeError, SolveError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
 from connectome_sim.solve.dense import DENSE
@@ -81,6 +81,7 @@ def integrate(
 
     Raises:
         SolveError: unknown method.
+        ShapeError: another precision than that of the network.
         StepError: a step that does not divide the drive's time step.
     """
     if method not in SCHEMES:
@@ -108,6 +109,9 @@ def integrate(
         drive.angular_velocity,
         drive.current,
     )
+    for name, tensor in zip(_TENSORS, tensors, strict=True):
+        if tensor is not None and tensor.dtype != network.dtype:  # compiled code takes it for granted
+            raise ShapeError(f"fused, {name}: got {tensor.dtype}, wanted {network.dtype} like the network")
     # asked here, because within an autograd function gradients are always off
     keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
     rates, final = _Stepping.apply(kernel, keep, settings, *tensors)

@@ -26,7 +26,7 @@ from connectome_sim.errors import ShapeError, SolveError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
 from connectome_sim.solve import tangent_kernel as kernel
-from connectome_sim.solve.compiled import ACTIVATION_CODES, LANES
+from connectome_sim.solve.compiled import ACTIVATION_CODES, LANES, announce
 from connectome_sim.solve.options import steps_per_sample
 from connectome_sim.solve.scheme import SCHEMES, Scheme
 from connectome_sim.solve.threads import share
@@ -129,6 +129,7 @@ def sensitivities(
             np.array((*scheme.couplings, 0.0), dtype), np.array(scheme.weights, dtype), substeps, sample_every
         ),
     )
+    announce(kernel.integrate)
     share(
         lambda b: kernel.integrate(final[b], final_tangents[b], rates[b], tangents[b], omega[b], current[b], *parts),
         drive.n_trials,

@@ -23,6 +23,7 @@ from connectome_sim.solve.compiled import (
     activate,
     add_connections,
     add_connections_back,
+    announce,
     compiled,
     compiled_alone,
     gate,
@@ -80,6 +81,7 @@ class SparseKernel:
             ACTIVATION_CODES[p.activation.name],
         )
         results = rates.numpy(), final.numpy()
+        announce(_integrate)
         share(lambda g: _integrate(g * LANES, *results, kept_states[g], kept_values[g], *inputs), groups)
         return rates, final, (states, values) if keep else None
 
@@ -115,6 +117,7 @@ class SparseKernel:
             p.sample_every,
             ACTIVATION_CODES[p.activation.name],
         )
+        announce(_reverse)
         share(
             lambda g: _reverse(g * LANES, gain[g], *by_neuron[g], into, kept_states[g], kept_values[g], *inputs),
             groups,

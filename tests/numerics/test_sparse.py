@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import torch
 
 from connectome_sim.connectome.anatomy import CIRCUITS, head_direction_circuit
 from connectome_sim.connectome.io import hemibrain
+from connectome_sim.errors import ShapeError
 from connectome_sim.model import Drive, RateNetwork
 from connectome_sim.model.activation import ACTIVATIONS
 from connectome_sim.model.wiring import Wiring
@@ -208,3 +212,32 @@ def test_shared_work_is_all_done_and_errors_reach_the_caller(monkeypatch: pytest
     with pytest.raises(ValueError, match="piece 7"):
         share(fails, 20)
     share(done.append, 0)
+
+
+def test_a_compilation_is_announced_once_on_a_machine(tmp_path: Path) -> None:
+    """In processes of their own, with a cache of their own."""
+    code = (
+        "import torch\nfrom connectome_sim.model import Drive, RateNetwork\nfrom connectome_sim.solve import fused\n"
+        "net = RateNetwork.from_arrays([[0.0, 1.0], [1.0, 0.0]], [0, 0], [0.1, 0.1], [0, 0])\n"
+        "drive = Drive(0.01, torch.zeros(3, 1, dtype=torch.float64))\n"
+        "fused.integrate(net, torch.zeros(1, 2, dtype=torch.float64), drive, method='euler', step=0.01)\n"
+    )
+    said = []
+    for _ in range(2):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append(run.stderr)
+    assert said == ["compiling integrate for this machine, once (some ten seconds)\n", ""]
+
+
+def test_another_precision_is_refused() -> None:
+    """Compiled code would read and write beyond what there is."""
+    start, drive = small.initial(n=N), small.drive(n=N)
+    for other, inputs, named in ((start.float(), drive, "initial"), (start, drive.to(dtype=torch.float32), "angular")):
+        with pytest.raises(ShapeError, match=f"{named}.*: got torch.float32, wanted torch.float64"):
+            fused.integrate(network(), other, inputs, method="euler", step=small.DT)
