@@ -13,7 +13,7 @@ from __future__ import annotations
 from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
 from connectome_sim.build.objects import circuit, source, wiring
 from connectome_sim.build.scores import score_table
-from connectome_sim.build.sweep import Ended, Member, run_fits
+from connectome_sim.build.sweep import Ended, Member, run_evaluations, run_fits
 from connectome_sim.build.verbs import run_evaluate, run_export, run_figures
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "circuit",
     "resume_fit",
     "run_evaluate",
+    "run_evaluations",
     "run_export",
     "run_figures",
     "run_fit",

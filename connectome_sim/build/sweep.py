@@ -1,4 +1,4 @@
-"""Several fits at once in one process. Prints nothing."""
+"""Several fits or evaluations at once in one process. Prints nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from threading import Event
 import torch
 
 from connectome_sim.build.fitting import FitOutcome, run_fit
-from connectome_sim.config import FitConfig
+from connectome_sim.build.verbs import run_evaluate
+from connectome_sim.config import EvaluateConfig, FitConfig
 from connectome_sim.errors import ConfigError, ConnectomeSimError
 from connectome_sim.solve.threads import side_by_side
 
@@ -61,7 +62,32 @@ def run_fits(members: Sequence[Member], *, on_end: Callable[[Member, Ended], Non
 
     return side_by_side(
         [partial(work, member) for member in members],
-        threads=max((member.config.threads or torch.get_num_threads() for member in members), default=1),
+        threads=_most([member.config.threads for member in members]),
         on_end=None if on_end is None else lambda k, ended: on_end(members[k], ended),
         on_abort=stop.set,
     )
+
+
+def run_evaluations(
+    configs: Sequence[EvaluateConfig],
+    *,
+    on_end: Callable[[EvaluateConfig, dict[str, float], list[str]], None] | None = None,
+) -> tuple[tuple[dict[str, float], list[str]], ...]:
+    """Measure several runs side by side, each as `run_evaluate` does.
+
+    Args:
+        configs: what to measure. They share the largest number of threads that one of them states, or PyTorch's own.
+        on_end: called in the calling thread with what a run gave as it ends.
+
+    Raises:
+        ConnectomeSimError: as `run_evaluate`; runs that have begun are still measured.
+    """
+    return side_by_side(
+        [partial(run_evaluate, replace(config, threads=None)) for config in configs],
+        threads=_most([config.threads for config in configs]),
+        on_end=None if on_end is None else lambda k, found: on_end(configs[k], *found),
+    )
+
+
+def _most(threads: Sequence[int | None]) -> int:
+    return max((count or torch.get_num_threads() for count in threads), default=1)

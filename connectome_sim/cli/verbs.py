@@ -16,7 +16,7 @@ from connectome_sim.build import (
     FitOutcome,
     Member,
     resume_fit,
-    run_evaluate,
+    run_evaluations,
     run_export,
     run_figures,
     run_fit,
@@ -81,22 +81,40 @@ def _together(members: list[Member]) -> int:
 
 
 def evaluate(arguments: list[str]) -> int:
-    """``connectome-sim evaluate``: exit code 0 also where a bound is missed, which it says."""
-    run = _value("run", arguments)
+    """``connectome-sim evaluate``: exit code 0 also where a bound is missed, which it says.
+
+    Several runs, ``run=[a,b,...]``, are measured side by side, each as its own configuration says.
+    """
     register("evaluate")
-    if run is not None and not _only_shows(arguments):
-        RunFolder.open(run)  # a folder of a newer format is named as such, before its configuration is read
-        register_evaluation("as_fitted", saved_config(Path(run)).evaluation)
+    given = _value("run", arguments)
+    if given is None or _only_shows(arguments):
+        return hydra_app.run("evaluate", arguments, lambda config: _evaluated([typed(EvaluateConfig, config)]))
+    checked: list[EvaluateConfig] = []
 
     def job(config: Any) -> int:
-        checked = typed(EvaluateConfig, config)
-        metrics, reasons = run_evaluate(checked)
-        folder = RunFolder.open(checked.run)
-        _print_scores(folder, metrics, saved_config(folder.path))
-        _print_reasons("misses its bounds", reasons)
+        checked.append(typed(EvaluateConfig, config))
         return OK
 
-    return hydra_app.run("evaluate", arguments, job)
+    others = [argument for argument in arguments if not argument.startswith("run=")]
+    for run in given.strip("[]").split(",") if given.startswith("[") else [given]:
+        RunFolder.open(run.strip())  # a folder of a newer format is named as such, before its configuration is read
+        register_evaluation("as_fitted", saved_config(Path(run.strip())).evaluation)
+        hydra_app.run("evaluate", [*others, f"run={run.strip()}"], job)
+    return _evaluated(checked)
+
+
+def _evaluated(configs: list[EvaluateConfig]) -> int:
+    """Measure runs side by side and print what came out as they end."""
+
+    def say(config: EvaluateConfig, metrics: Mapping[str, float], reasons: list[str]) -> None:
+        folder = RunFolder.open(config.run)
+        if len(configs) > 1:
+            print(f"{folder.path}:")
+        _print_scores(folder, metrics, saved_config(folder.path))
+        _print_reasons("misses its bounds", reasons)
+
+    run_evaluations(configs, on_end=say)
+    return OK
 
 
 def figures(arguments: list[str]) -> int:

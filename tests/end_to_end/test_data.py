@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from connectome_sim.cli import main
 from connectome_sim.connectome import statistics
+from connectome_sim.connectome.anatomy import EXR
 from connectome_sim.connectome.io import hdf5
+from connectome_sim.connectome.io.matrix import from_matrix
 from connectome_sim.errors import DataError
 
 
@@ -43,6 +46,15 @@ def test_inspect_reads_a_connectome_file(tmp_path: Path, capfd: pytest.CaptureFi
     assert "seed 1" in capfd.readouterr().out
 
 
+def test_inspect_shows_a_circuit_without_signs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cells = {"EPG": "EPG_L1", "EPGt": "EPGt_L9", "PEN_a": "PEN_a_L2", "PEN_b": "PEN_b_L2", "PEG": "PEG_L1",
+             "Delta7": "Delta7_L4R5_R", "ER6": "ER6_L", **{name: f"{name}_L" for name in EXR}}  # fmt: skip
+    whole = from_matrix(np.eye(15), orientation="post_pre", types=list(cells), instances=list(cells.values()))
+    hdf5.write(whole, tmp_path / "whole.h5")
+    assert main(["data", "inspect", str(tmp_path / "whole.h5"), "circuit=core_er_exr"]) == 0
+    assert "15 of 15 types" in capfd.readouterr().out
+
+
 @pytest.mark.real_data
 def test_inspect_knows_the_published_content(hemibrain_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "inspect", "hemibrain", "circuit=core"]) == 0
@@ -53,11 +65,12 @@ def test_inspect_knows_the_published_content(hemibrain_dir: Path, capfd: pytest.
     ("arguments", "named"),
     [
         (["inspect", "nope"], "nope"),
-        (["inspect", "./nope.h5"], "nope.h5"),
+        (["inspect", "./nope.h5"], "nope.h5: no such file or folder, wanted a connectome.h5 or a hemibrain export"),
         (["inspect", "hemibrain"], "connectome-sim data download hemibrain"),
         (["inspect", "statistics", "circuit=nope"], "nope"),
         (["inspect", "statistics", "circus=core"], "circus=core"),
         (["download", "nope"], "nope"),
+        (["download", "hemibrain", "url=nonsense"], "url: got 'nonsense', wanted an address of http:// or https://"),
         (["download", "hemibrain", "url=http://127.0.0.1:9/none.tar.gz"], "http://127.0.0.1:9/none.tar.gz"),
     ],
 )

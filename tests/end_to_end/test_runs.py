@@ -294,6 +294,23 @@ def test_evaluating_again_gives_the_same_numbers_from_the_network_file_alone(cop
     assert after == {name: value for name, value in before.items() if name not in fitted_only}
 
 
+def test_runs_measured_side_by_side_are_those_measured_alone(
+    finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = RunFolder.open(finished).metrics()
+    runs = [tmp_path / "one", tmp_path / "other"]
+    for run in runs:
+        shutil.copytree(finished, run)
+        (run / "metrics.json").unlink()
+    assert main(["evaluate", f"run=[{','.join(map(str, runs))}]", "progress=false", "threads=2"]) == 0
+    out = capfd.readouterr().out
+    for run in runs:
+        found = RunFolder.open(run).metrics()
+        assert found == {name: before[name] for name in found} and "gain_at_60_deg_per_s" in found
+        assert str(run) in out
+    assert main(["evaluate", f"run=[{runs[0]},{tmp_path / 'nothing'}]"]) == 1
+
+
 def test_evaluating_one_probe_keeps_what_the_others_found(copied: Path) -> None:
     before = RunFolder.open(copied).metrics()
     options = ["evaluation.which=[constant]", "evaluation.protocol.constant_headings=2", "progress=false"]
