@@ -19,7 +19,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -183,6 +186,22 @@ def jax_step(task: Task, method: str, *, by: str) -> Callable[[], Tensor]:
     return run
 
 
+def peak_mb(size: tuple[int, int, int], method: str) -> float:
+    """By how much our step raises the largest resident memory of a process of its own that has compiled already."""
+    code = f"import fit_step; print(fit_step.own_peak({size}, {method!r}))"
+    folder = str(Path(__file__).resolve().parent)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    return float(ran.stdout)
+
+
+def own_peak(size: tuple[int, int, int], method: str) -> float:
+    ours(Task(size[0], 16, 2, torch.float32), method)
+    task = Task(*size, torch.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ours(task, method)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024  # from kB, on Linux
+
+
 def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, object]:
     task, exact = Task(*size, torch.float32), loop(Task(*size, torch.float64), method)
     sides: dict[str, Callable[[], Tensor | None]] = {
@@ -219,6 +238,7 @@ def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, 
     if jax is not None:
         row["ratio_jax"] = min(value for name, value in row.items() if name in ("ratio_jax_scan", "ratio_diffrax"))
     row |= {"ratio_floor": ms["ours"] / ms["floor"], "gradient_error": errors["ours"]}
+    row["peak_MB"] = peak_mb(size, method)
     row |= {f"gradient_error_{name}": error for name, error in errors.items() if name != "ours"}
     return row
 

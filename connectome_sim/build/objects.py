@@ -8,10 +8,10 @@ import torch
 
 from connectome_sim.config import ConnectomeConfig, FitConfig
 from connectome_sim.connectome import download, statistics
-from connectome_sim.connectome.anatomy import head_direction_circuit
+from connectome_sim.connectome.anatomy import labelled_circuit, signed
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5, hemibrain
-from connectome_sim.errors import DataError
+from connectome_sim.errors import DataError, SelectionError
 from connectome_sim.model import Wiring
 
 
@@ -27,23 +27,29 @@ def source(config: ConnectomeConfig) -> Connectome:
         return download.load(config.source, strict=config.strict)
     path = Path(config.source)
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder; correct connectome.source")
+        raise DataError(f"{path}: no such file or folder, wanted a connectome.h5 or a hemibrain export")
     return hdf5.read(path) if path.suffix in (".h5", ".hdf5") else hemibrain.read(path, strict=config.strict)
+
+
+def labelled(connectome: Connectome, config: ConnectomeConfig) -> Connectome:
+    """The circuit that the configuration asks for, out of its source: selected and labelled, signs left as they are.
+
+    Raises:
+        DataError, SelectionError: see `labelled_circuit`; they name the source.
+    """
+    try:
+        return labelled_circuit(connectome, classes=config.wanted_classes, min_count=config.min_count)
+    except (DataError, SelectionError) as error:
+        raise type(error)(f"{config.source}: {error}") from error
 
 
 def circuit(config: ConnectomeConfig) -> Connectome:
     """The circuit that the configuration asks for: selected, labelled, signed.
 
     Raises:
-        DataError, SelectionError, ConfigError: see `source` and `head_direction_circuit`.
+        DataError, SelectionError, ConfigError: see `source`, `labelled` and `signed`.
     """
-    return head_direction_circuit(
-        source(config),
-        classes=config.wanted_classes,
-        signs=config.signs,
-        sign_overrides=config.sign_pairs,
-        min_count=config.min_count,
-    )
+    return signed(labelled(source(config), config), signs=config.signs, sign_overrides=config.sign_pairs)
 
 
 def wiring(config: FitConfig, connectome: Connectome) -> Wiring:

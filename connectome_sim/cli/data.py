@@ -106,7 +106,8 @@ def _table() -> str:
 
 
 def _inspected(name: str, circuit_name: str | None) -> str:
-    from connectome_sim.build import circuit, source  # PyTorch takes seconds to import; --help should not
+    # PyTorch takes seconds to import; --help should not
+    from connectome_sim.build.objects import labelled, source
     from connectome_sim.config import ConnectomeConfig
 
     ring = circuit_name not in (None, "core")
@@ -115,10 +116,10 @@ def _inspected(name: str, circuit_name: str | None) -> str:
         circuit=circuit_name or "core",
         statistics="hemibrain_core_er" if ring else "hemibrain_core",
     )
-    connectome = source(config) if circuit_name is None and not config.is_drawn else circuit(config)
-    lines = [as_text(inspect(connectome))]
+    whole = source(config)
+    lines = [as_text(inspect(whole if circuit_name is None else labelled(whole, config)))]
     if name in download.DATASETS:
-        core = circuit(ConnectomeConfig(source=name))
+        core = labelled(whole, ConnectomeConfig(source=name))
         found = (core.n_neurons, int(core.counts.nnz), int(core.counts.data.sum()))
         wanted = download.DATASETS[name].core
         same = "as published" if found == wanted else f"NOT as published, which is {_numbers(wanted)}"

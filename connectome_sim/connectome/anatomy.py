@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -140,7 +141,21 @@ def head_direction_circuit(
     sign_overrides: Mapping[tuple[str, str], int] | None = None,
     min_count: int = 1,
 ) -> Connectome:
-    """The head-direction circuit of a fly connectome: selected, labelled, sorted, signed.
+    """The head-direction circuit of a fly connectome: `labelled_circuit`, then `signed`.
+
+    Raises:
+        SelectionError, DataError, ConfigError: see there.
+    """
+    chosen = labelled_circuit(connectome, classes=classes, min_count=min_count)
+    return signed(chosen, signs=signs, sign_overrides=sign_overrides)
+
+
+def labelled_circuit(connectome: Connectome, *, classes: Sequence[str], min_count: int = 1) -> Connectome:
+    """The neurons of some circuit classes: selected, labelled, sorted. Signs are left as they are.
+
+    The class of a neuron follows from its type. A connectome without any ring angle gets ring angle, side and
+    glomerulus from the instance names; one with ring angles keeps all three as it states them, whatever its instance
+    names say, and has to state the ring angle of every EPG.
 
     Neurons are sorted by class (in the order of ``classes``), then ring angle, then identifier. The ring angle of EPG,
     EPGt, PEN_a, PEN_b and PEG is that of the half-tile of their own bridge glomerulus, where they share the bump of
@@ -148,33 +163,97 @@ def head_direction_circuit(
     half-tiles it sends its output to; it is active when the bump is opposite. ER, ExR, EL and GLNO have none (NaN).
 
     Args:
-        connectome: whole dataset; only ``database_type`` and ``instance`` of its neurons are used.
+        connectome: whole dataset, or a circuit.
         classes: circuit classes wanted; "ExR" stands for all its subtypes. `CIRCUITS` holds named choices.
-        signs: class -> +1 or -1, on top of `SIGNS`.
-        sign_overrides: (postsynaptic class, presynaptic class) -> +1 or -1, for instance
-            ``{("PEN_a", "Delta7"): 1}`` (Delta7 -> PEN is reported as mild excitation, Franconville et al. 2018).
         min_count: connections of fewer synapses are left out.
 
     Raises:
         SelectionError: no class asked for, an unknown class, or a class of which the connectome has no neuron.
-        DataError: the instance of a neuron that needs a ring angle does not parse.
-        ConfigError: a class without a sign, a sign for an unknown class, ``min_count`` below one.
+        DataError: an instance name that has to say ring angle or side does not parse, or an EPG without ring angle
+            where others have one.
+        ConfigError: ``min_count`` below one.
     """
     wanted = _expanded(classes)
-    all_signs = _signs(wanted, signs or {}, sign_overrides or {})
     if min_count < 1:
         raise ConfigError(f"min_count: got {min_count}, wanted 1 or more synapses per connection")
-    index, neurons = _labelled(connectome, wanted)
+    class_of = {str(t): circuit_class(str(t)) for t in np.unique(connectome.neurons.type)}
+    cell_class = np.array([class_of[str(t)] for t in connectome.neurons.type], dtype=str)
+    existing = [c for c in CLASSES if (cell_class == c).any()]
+    if absent := [c for c in wanted if c not in existing]:
+        raise SelectionError(
+            f"no neuron of class {', '.join(absent)} among the {connectome.n_neurons} of "
+            f"{connectome.provenance.dataset}; "
+            f"it holds {', '.join(existing) or 'no class of the head-direction circuit'}"
+        )
+    index = np.flatnonzero(np.isin(cell_class, list(wanted)))
+    neurons = replace(connectome.neurons.take(index), type=cell_class[index])
+    stated = bool(np.isfinite(connectome.neurons.ring_angle).any())
+    if stated:
+        _check_angles(neurons)
+    else:
+        neurons = _parsed(neurons)
     id_length = np.char.str_len(neurons.id)  # before the text, so that identifiers sort as numbers
     class_rank = np.array([wanted.index(t) for t in neurons.type])
     order = np.lexsort((neurons.id, id_length, neurons.ring_angle, class_rank))
-    chosen = connectome.select(index[order], step=f"head-direction circuit: {', '.join(wanted)}")
-    chosen = replace(chosen, neurons=neurons.take(order), signs=all_signs)
+    step = f"head-direction circuit: {', '.join(wanted)}" + ("; labels kept as stated" if stated else "")
+    chosen = replace(connectome.select(index[order], step=step), neurons=neurons.take(order))
     if min_count == 1:
         return chosen
     counts = chosen.counts.copy()
     counts.data = np.where(counts.data >= min_count, counts.data, 0)
     return chosen.replaced(step=f"connections of fewer than {min_count} synapses left out", counts=counts)
+
+
+def signed(
+    connectome: Connectome,
+    *,
+    signs: Mapping[str, int] | None = None,
+    sign_overrides: Mapping[tuple[str, str], int] | None = None,
+) -> Connectome:
+    """A `labelled_circuit` with a sign for each of its classes.
+
+    The sign of a class is that in ``signs``, else the one the connectome states, else that in `SIGNS`; that of a pair
+    of classes the one in ``sign_overrides``, else the override the connectome states, else that of the presynaptic
+    class. "ExR" stands for those of its subtypes that are not stated by themselves.
+
+    Args:
+        connectome: the circuit.
+        signs: class -> +1 or -1.
+        sign_overrides: (postsynaptic class, presynaptic class) -> +1 or -1, for instance
+            ``{("PEN_a", "Delta7"): 1}`` (Delta7 -> PEN is reported as mild excitation, Franconville et al. 2018).
+
+    Raises:
+        ConfigError: a class without a sign, or a sign for an unknown class.
+        DataError: the connectome states the sign of a database type, or a sign is not +1 or -1.
+    """
+    classes, stated = connectome.types, connectome.signs
+    for name in {*stated.by_type, *(name for pair in stated.overrides for name in pair)} - set(CLASSES):
+        if circuit_class(name) in classes:
+            raise DataError(
+                f"sign of {name!r}: the connectome states that of a database type, wanted that of its class "
+                f"{circuit_class(name)}, which has one sign"
+            )
+    signs, pairs = signs or {}, sign_overrides or {}
+    for name in {*signs, *(name for pair in pairs for name in pair)} - {*CLASSES, "ExR"}:
+        raise ConfigError(f"sign of {name!r}: no such cell class; there are {', '.join(CLASSES)}, and ExR for all ExR")
+    known = {**SIGNS, **stated.by_type}
+    for name in sorted(signs, key=lambda name: name != "ExR"):  # subtypes come later and win
+        known.update(dict.fromkeys(_members(name), signs[name]))
+    overrides = dict(stated.overrides)
+    for post, pre in sorted(pairs, key=lambda pair: -pair.count("ExR")):
+        overrides.update(dict.fromkeys(product(_members(post), _members(pre)), pairs[post, pre]))
+    if missing := [name for name in classes if name not in known]:
+        raise ConfigError(
+            f"no sign for {', '.join(missing)}: their transmitters are mixed or unknown, so there is no default; "
+            f"state +1 or -1 for each: +connectome.signs={{{missing[0]}: -1, ...}}"
+        )
+    inside = {(post, pre): sign for (post, pre), sign in overrides.items() if post in classes and pre in classes}
+    return replace(connectome, signs=Signs({name: known[name] for name in classes}, inside))
+
+
+def _members(name: str) -> tuple[str, ...]:
+    """The classes that a name stands for."""
+    return EXR if name == "ExR" else (name,)
 
 
 def _expanded(classes: Sequence[str]) -> tuple[str, ...]:
@@ -187,54 +266,40 @@ def _expanded(classes: Sequence[str]) -> tuple[str, ...]:
     for name in classes:
         if name != "ExR" and name not in CLASSES:
             raise SelectionError(f"cell class {name!r} is unknown; there are {', '.join(CLASSES)}, and ExR for all ExR")
-        wanted.update(dict.fromkeys(EXR if name == "ExR" else (name,)))
+        wanted.update(dict.fromkeys(_members(name)))
     return tuple(wanted)
 
 
-def _signs(wanted: Sequence[str], signs: Mapping[str, int], overrides: Mapping[tuple[str, str], int]) -> Signs:
-    """Signs of the wanted classes, or an error that names those nobody stated."""
-    for name in {*signs, *(name for pair in overrides for name in pair)} - set(CLASSES):
-        raise ConfigError(f"sign of {name!r}: no such cell class; there are {', '.join(CLASSES)}")
-    known = {**SIGNS, **signs}
-    if missing := [name for name in wanted if name not in known]:
-        raise ConfigError(
-            f"no sign for {', '.join(missing)}: their transmitters are mixed or unknown, so there is no default; "
-            f"state +1 or -1 for each, for example signs={{{missing[0]!r}: -1}}"
+def _check_angles(neurons: Neurons) -> None:
+    without = (neurons.type == "EPG") & ~np.isfinite(neurons.ring_angle)
+    if without.any():
+        raise DataError(
+            f"neuron {neurons.id[without][0]} of class EPG: got no ring angle, though other neurons have one; "
+            f"wanted one for every EPG, which the heading is read from ({without.sum()} without)"
         )
-    inside = {(post, pre): sign for (post, pre), sign in overrides.items() if post in wanted and pre in wanted}
-    return Signs({name: known[name] for name in wanted}, inside)
 
 
-def _labelled(connectome: Connectome, wanted: Sequence[str]) -> tuple[np.ndarray, Neurons]:
-    """Indices of the neurons of the wanted classes, and their table with class, side, glomerulus and ring angle set."""
-    table = connectome.neurons
-    class_of = {str(t): circuit_class(str(t)) for t in np.unique(table.database_type)}
-    cell_class = np.array([class_of[str(t)] for t in table.database_type], dtype=str)
-    existing = [c for c in CLASSES if (cell_class == c).any()]
-    if absent := [c for c in wanted if c not in existing]:
-        raise SelectionError(
-            f"no neuron of class {', '.join(absent)} among the {len(table)} of {connectome.provenance.dataset}; "
-            f"it holds {', '.join(existing) or 'no class of the head-direction circuit'}"
-        )
-    index = np.flatnonzero(np.isin(cell_class, list(wanted)))
-    parsed = [_parsed(str(table.id[i]), str(cell_class[i]), str(table.instance[i])) for i in index]
-    labels = {
-        "type": cell_class[index],
-        "side": np.array([p.side for p in parsed], dtype=str),
-        "glomerulus": np.array([p.glomerulus for p in parsed], dtype=np.int64),
-        "ring_angle": np.array([p.ring_angle for p in parsed], dtype=np.float64),
-    }
-    return index, replace(table.take(index), **labels)
+def _parsed(neurons: Neurons) -> Neurons:
+    """The table with side, glomerulus and ring angle from the instance names."""
+    parsed = [_instance(*map(str, row)) for row in zip(neurons.id, neurons.type, neurons.instance, strict=True)]
+    return replace(
+        neurons,
+        side=np.array([p.side for p in parsed], dtype=str),
+        glomerulus=np.array([p.glomerulus for p in parsed], dtype=np.int64),
+        ring_angle=np.array([p.ring_angle for p in parsed], dtype=np.float64),
+    )
 
 
-def _parsed(neuron: str, cell_class: str, instance: str) -> Instance:
-    """The parsed instance of a neuron; one without a ring angle may have any name."""
+def _instance(neuron: str, cell_class: str, instance: str) -> Instance:
+    """The parsed instance of a neuron; where nothing depends on its side (ER, ExR, EL) it may have any name."""
     try:
         parsed = parse_instance(instance)
     except DataError as error:
-        if cell_class not in GLOMERULI:
+        if cell_class not in GLOMERULI and cell_class != "GLNO":  # the side of a GLNO says which way it turns the bump
             return Instance(cell_class, "")
-        raise DataError(f"neuron {neuron} of class {cell_class}: {error}") from None
+        raise DataError(
+            f"neuron {neuron} of class {cell_class}: {error} (or a neuron table that states ring angles and sides)"
+        ) from None
     if parsed.cell_class != cell_class:
         raise DataError(
             f"neuron {neuron}: type says {cell_class}, instance {instance!r} says {parsed.cell_class}; wanted the same"

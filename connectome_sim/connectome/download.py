@@ -18,10 +18,12 @@ from pathlib import Path
 import pooch
 import requests
 import urllib3
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
-from connectome_sim.connectome.anatomy import CORE, head_direction_circuit
+from connectome_sim.connectome.anatomy import CORE, labelled_circuit
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hemibrain
+from connectome_sim.connectome.io.files import cannot_write
 from connectome_sim.errors import ConnectomeSimError, DataError, DownloadError
 
 DATA_VARIABLE = "CONNECTOME_SIM_DATA"
@@ -159,8 +161,10 @@ def download(
     dataset = _known(name, registry)
     parent = cache_folder() if folder is None else folder
     target = parent / dataset.folder
+    url = url or dataset.url
     if target.exists():
-        return _checked(target, dataset)
+        _checked(target, dataset, where=str(target))
+        return target
     temporary, made = None, None
     try:
         if not parent.exists():
@@ -168,16 +172,11 @@ def download(
             parent.mkdir(parents=True)
         temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{dataset.folder}.", suffix=".part"))
         archive = temporary / "archive.tar.gz"
-        _fetch(url or dataset.url, archive, progress=progress, attempts=attempts)
-        unpacked = _unpack(archive, temporary / dataset.folder, dataset, url or dataset.url)
-        _checked(unpacked, dataset)
-        unpacked.rename(target)
+        _fetch(url, archive, progress=progress, attempts=attempts)
+        _unpack(archive, temporary / dataset.folder, dataset, url).rename(target)
         made = None
     except OSError as error:
-        raise DownloadError(
-            f"{target}: cannot be written ({error.strerror or error}); nothing was left behind. "
-            "Wanted a folder with write permission and free space"
-        ) from error
+        raise DownloadError(cannot_write(target, error)) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -212,6 +211,8 @@ def _fetch(url: str, archive: Path, *, progress: bool, attempts: int) -> None:
         try:
             downloader(url, str(archive), None)
             return
+        except (MissingSchema, InvalidSchema, InvalidURL) as error:
+            raise DownloadError(f"url: got {url!r}, wanted an address of http:// or https:// ({error})") from error
         except requests.HTTPError as error:
             raise DownloadError(f"{url}: the server answered {error}; check the address") from error
         except requests.RequestException as error:
@@ -231,14 +232,12 @@ def _refused(error: requests.RequestException) -> bool:
 
 
 def _unpack(archive: Path, unpacked: Path, dataset: Dataset, url: str) -> Path:
-    """The tables of an archive, in a folder with a note on where they come from."""
-    digest = _sha256(archive)
+    """The tables of an archive, checked, in a folder with a note on where they come from."""
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if dataset.archive_sha256 is not None and digest != dataset.archive_sha256:
         raise DownloadError(f"{url}: checksum of the archive: got sha256 {digest}, wanted {dataset.archive_sha256}")
-    try:
-        files = hemibrain.read_files(archive)
-    except DataError as error:
-        raise DownloadError(f"{url}: {error}") from error
+    files = _checked(archive, dataset, where=url)
     unpacked.mkdir()
     for name, content in files.items():
         (unpacked / name).write_bytes(content)
@@ -254,30 +253,24 @@ def _unpack(archive: Path, unpacked: Path, dataset: Dataset, url: str) -> Path:
     return unpacked
 
 
-def _checked(folder: Path, dataset: Dataset) -> Path:
-    """The folder, if its files and its core circuit are those that were published."""
+def _checked(path: Path, dataset: Dataset, *, where: str) -> dict[str, bytes]:
+    """The tables in a folder or archive, if they and their core circuit are those that were published."""
+    refused = f"{where}: not {dataset.name} {dataset.version} as published"
     try:
+        files = hemibrain.read_files(path)
         for name, wanted in dataset.member_sha256.items():
-            if not (folder / name).is_file():
-                raise DataError(f"{name} is missing")
-            if (digest := _sha256(folder / name)) != wanted:
+            if (digest := hashlib.sha256(files[name]).hexdigest()) != wanted:
                 raise DataError(f"{name}: got sha256 {digest}, wanted {wanted}")
-        core = head_direction_circuit(hemibrain.read(folder), classes=CORE)
+        core = labelled_circuit(hemibrain.from_files(files), classes=CORE)
     except ConnectomeSimError as error:
-        raise DownloadError(f"{folder}: not {dataset.name} {dataset.version} as published: {error}") from error
+        raise DownloadError(f"{refused}: {error}") from error
     found = (core.n_neurons, int(core.counts.nnz), int(core.counts.data.sum()))
     if found != dataset.core:
         raise DownloadError(
-            f"{folder}: not {dataset.name} {dataset.version} as published: "
-            f"the core circuit has {_circuit_text(found)}, wanted {_circuit_text(dataset.core)}"
+            f"{refused}: the core circuit has {_circuit_text(found)}, wanted {_circuit_text(dataset.core)}"
         )
-    return folder
+    return files
 
 
 def _circuit_text(numbers: tuple[int, int, int]) -> str:
     return f"{numbers[0]} neurons, {numbers[1]} pairs, {numbers[2]} synapses"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -70,7 +70,7 @@ def _title(dataset: str, version: str) -> str:
 def _cells(connectome: Connectome, few: bool) -> dict[str, int]:
     if few:
         return {t: int((connectome.neurons.type == t).sum()) for t in connectome.types}
-    names, numbers = np.unique(connectome.neurons.database_type, return_counts=True)
+    names, numbers = np.unique(connectome.neurons.type, return_counts=True)
     cells = dict.fromkeys(CLASSES, 0)
     for name, number in zip(names, numbers, strict=True):
         if found := circuit_class(str(name)):

@@ -4,16 +4,14 @@ All generators take the caller's ``numpy.random.Generator``; :func:`generator` m
 and held-out traces cannot coincide.
 """
 
-from connectome_sim.tasks.probes import JUMPS_DEG, constant, jump, noise, noise_current, rest
+from connectome_sim.tasks.probes import constant, noise_current, rest
 from connectome_sim.tasks.seeds import PURPOSES, generator
 from connectome_sim.tasks.training import TrainingMix, consistency, training
-from connectome_sim.tasks.trials import Cue, Pairs, Trials, concatenate, headings, integrate, n_steps
+from connectome_sim.tasks.trials import Pairs, Trials, concatenate, headings, integrate, n_steps
 from connectome_sim.tasks.walking import WalkingStatistics, latent_correlation_time, ornstein_uhlenbeck, walking
 
 __all__ = [
-    "JUMPS_DEG",
     "PURPOSES",
-    "Cue",
     "Pairs",
     "TrainingMix",
     "Trials",
@@ -24,10 +22,8 @@ __all__ = [
     "generator",
     "headings",
     "integrate",
-    "jump",
     "latent_correlation_time",
     "n_steps",
-    "noise",
     "noise_current",
     "ornstein_uhlenbeck",
     "rest",

@@ -31,21 +31,6 @@ def integrate(angular_velocity: VelocityTrace, time_step: float) -> PhaseTrace:
 
 
 @dataclass(frozen=True, eq=False)
-class Cue:
-    """A cue that is switched on during a trial.
-
-    Attributes:
-        heading: where [B], rad.
-        onset: s from the start of the trial.
-        duration: s.
-    """
-
-    heading: Float[Tensor, " batch"]
-    onset: float
-    duration: float
-
-
-@dataclass(frozen=True, eq=False)
 class Pairs:
     """Trials of one batch that a decoder-free loss compares: for pair p, trials ``first[p]`` and ``second[p]``.
 
@@ -80,7 +65,6 @@ class Trials:
         angular_velocity: [T, B], rad/s, the value of row k held over [k time_step, (k + 1) time_step).
         time_step: s.
         kind: name of the generator of each trial, B entries.
-        cue: a cue during the trials, or None.
         scaled_pairs: pairs of trials with the same initial heading whose velocities are proportional.
         equal_pairs: pairs of trials with the same initial heading whose velocities differ but have the same integral
             at the end of the trial.
@@ -93,7 +77,6 @@ class Trials:
     angular_velocity: VelocityTrace
     time_step: float
     kind: tuple[str, ...]
-    cue: Cue | None = None
     scaled_pairs: Pairs = field(default_factory=no_pairs)
     equal_pairs: Pairs = field(default_factory=no_pairs)
 
@@ -140,9 +123,6 @@ class Trials:
             self,
             headings=self.headings.to(device=device, dtype=dtype),
             angular_velocity=self.angular_velocity.to(device=device, dtype=dtype),
-            cue=None
-            if self.cue is None
-            else replace(self.cue, heading=self.cue.heading.to(device=device, dtype=dtype)),
             scaled_pairs=move(self.scaled_pairs),
             equal_pairs=move(self.equal_pairs),
         )
@@ -152,11 +132,11 @@ def concatenate(parts: Sequence[Trials]) -> Trials:
     """One batch of all trials, in order; pairs keep pointing at their trials.
 
     Raises:
-        ConfigError: no part, different steps or lengths, or a part with a cue.
+        ConfigError: no part, or different steps or lengths.
     """
-    if not parts or len({(p.n_steps, p.time_step) for p in parts}) > 1 or any(p.cue is not None for p in parts):
-        got = [(p.n_steps, p.time_step, "cue" if p.cue else "no cue") for p in parts]
-        raise ConfigError(f"trials to concatenate: got {got}, wanted equal numbers of steps, equal steps, and no cue")
+    if not parts or len({(p.n_steps, p.time_step) for p in parts}) > 1:
+        got = [(p.n_steps, p.time_step) for p in parts]
+        raise ConfigError(f"trials to concatenate: got {got}, wanted equal numbers of steps and equal steps")
     offsets = np.cumsum([0] + [p.n_trials for p in parts[:-1]]).tolist()
 
     def joined(name: str) -> Pairs:

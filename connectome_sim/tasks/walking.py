@@ -95,11 +95,9 @@ def walking(
     duration: float,
     time_step: float,
     statistics: WalkingStatistics | None = None,
-    jitter: bool = False,
 ) -> Trials:
-    """Random angular velocity with the statistics of a fly walking in the dark; headings even, or jittered."""
+    """Random angular velocity with the statistics of a fly walking in the dark; headings evenly spaced."""
     statistics = statistics or WalkingStatistics()
-    heading = headings(n_trials, random if jitter else None)
     shape, tau = (n_steps(duration, time_step), n_trials), latent_correlation_time(statistics)
     latent = ornstein_uhlenbeck(random, shape, correlation_time=tau, time_step=time_step)
-    return from_arrays(statistics.velocity(latent), heading, time_step, "walking")
+    return from_arrays(statistics.velocity(latent), headings(n_trials), time_step, "walking")

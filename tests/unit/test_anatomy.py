@@ -1,13 +1,14 @@
 """The fly: grammar of instance names, ring order, selection and signs."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from connectome_sim.connectome import anatomy
 from connectome_sim.connectome.anatomy import Instance, circuit_class, half_tile_angle, parse_instance
-from connectome_sim.connectome.connectome import Connectome
+from connectome_sim.connectome.connectome import Connectome, Signs
 from connectome_sim.connectome.io.matrix import from_matrix
 from connectome_sim.errors import ConfigError, DataError, SelectionError
 
@@ -173,10 +174,84 @@ def test_exr_subtypes_are_types_of_their_own_and_need_a_stated_sign() -> None:
     whole = dataset(("EPG", "EPG(PB08)_L1"), ("EL", "EL(EQ5)_L"), *cells)
     with pytest.raises(ConfigError, match="no sign for ExR1, ExR2, ExR4, .*ExR8, EL: .*state [+]1 or -1"):
         anatomy.head_direction_circuit(whole, classes=["EPG", "ExR", "EL"], signs={"ExR3": -1})
-    signs = {**dict.fromkeys(anatomy.EXR, -1), "EL": 1}
+    with pytest.raises(ConfigError, match=r"[+]connectome.signs=\{ExR1: -1, ...\}"):
+        anatomy.head_direction_circuit(whole, classes=["EPG", "ExR"])
+    signs = {"ExR3": -1, "ExR": 1, "EL": 1}  # the subtype wins, though it comes first
     circuit = anatomy.head_direction_circuit(whole, classes=["EPG", "ExR", "EL"], signs=signs)
     assert circuit.types == ("EPG", *anatomy.EXR, "EL")
-    assert circuit.signs.by_type["ExR3"] == -1
+    assert circuit.signs.by_type == {"EPG": 1, **dict.fromkeys(anatomy.EXR, 1), "EL": 1, "ExR3": -1}
+
+
+def test_an_override_of_exr_is_one_of_each_subtype() -> None:
+    whole = dataset(("EPG", "EPG_L1"), ("ExR1", "ExR1_L"), ("ExR2", "ExR2_L"))
+    overrides = {("EPG", "ExR1"): 1, ("EPG", "ExR"): -1, ("ExR", "ExR"): -1}
+    circuit = anatomy.head_direction_circuit(
+        whole, classes=["EPG", "ExR1", "ExR2"], signs={"ExR": 1}, sign_overrides=overrides
+    )
+    assert circuit.signs.table(circuit.types).tolist() == [[1, 1, -1], [1, -1, -1], [1, -1, -1]]
+
+
+def test_a_circuit_is_selected_and_labelled_without_signs() -> None:
+    circuit = anatomy.labelled_circuit(dataset(("EPG", "EPG_L1"), ("ExR1", "ExR1_L")), classes=["EPG", "ExR1"])
+    assert circuit.types == ("EPG", "ExR1")
+    assert dict(circuit.signs.by_type) == {}
+
+
+def test_signs_that_a_connectome_states_are_kept_unless_others_are_given() -> None:
+    whole = dataset(("EPG", "EPG_L1"), ("Delta7", "Delta7_L4R5_R"), ("ExR1", "ExR1_L"), ("CL141", "CL141_L"))
+    signs = Signs({"ExR1": 1, "Delta7": 1, "CL141": 1}, {("EPG", "Delta7"): -1, ("EPG", "CL141"): 1})
+    whole = whole.replaced(step="signed", signs=signs)
+    classes = ["EPG", "Delta7", "ExR1"]
+    kept = anatomy.head_direction_circuit(whole, classes=classes).signs
+    assert kept == Signs({"EPG": 1, "Delta7": 1, "ExR1": 1}, {("EPG", "Delta7"): -1})
+    changed = anatomy.head_direction_circuit(
+        whole, classes=classes, signs={"ExR1": -1}, sign_overrides={("EPG", "Delta7"): 1}
+    ).signs
+    assert changed == Signs({"EPG": 1, "Delta7": 1, "ExR1": -1}, {("EPG", "Delta7"): 1})
+
+
+def test_a_stated_sign_of_a_database_type_is_refused() -> None:
+    whole = dataset(("EPG", "EPG_L1"), ("ER4m", "ER4m_L"), ("ER2", "ER2_L"))
+    whole = whole.replaced(step="signed", signs=Signs({"ER4m": 1}))
+    with pytest.raises(DataError, match="sign of 'ER4m': .* wanted that of its class ER, which has one sign"):
+        anatomy.head_direction_circuit(whole, classes=["EPG", "ER"])
+
+
+def test_a_circuit_of_a_circuit_is_that_circuit() -> None:
+    whole = dataset(
+        ("PEN_a(PEN1)", "PEN_a_R7"), ("EPG", "EPG_R8"), ("EPG", "EPG_L1"), ("Delta7", "Delta7_L4R5_R"), ("ER6", "ER6_L")
+    )
+    classes = ["PEN_a", "EPG", "Delta7", "ER"]
+    once = anatomy.head_direction_circuit(
+        whole, classes=classes, signs={"ER": 1}, sign_overrides={("PEN_a", "Delta7"): 1}
+    )
+    twice = anatomy.head_direction_circuit(once, classes=classes)
+    step = "head-direction circuit: PEN_a, EPG, Delta7, ER; labels kept as stated"
+    assert twice.equals(replace(once, provenance=once.provenance.then(step)))
+
+
+TURNED = {"types": ["PEN_a", "EPG", "EPG"], "sides": ["L", "", ""], "instances": ["", "EPG_L1", "cell 3"]}
+
+
+def test_ring_angles_in_the_table_need_no_instance_names() -> None:
+    whole = from_matrix(np.ones((3, 3)), orientation="post_pre", ring_angles=[np.nan, 2.0, 1.0], **TURNED)
+    circuit = anatomy.head_direction_circuit(whole, classes=["EPG", "PEN_a"])
+    assert circuit.neurons.id.tolist() == ["2", "1", "0"]
+    np.testing.assert_array_equal(circuit.neurons.ring_angle, [1.0, 2.0, np.nan])  # not the 0 of EPG_L1
+    assert circuit.neurons.side.tolist() == ["", "", "L"]
+
+
+@pytest.mark.parametrize(
+    ("angles", "message"),
+    [
+        ([np.nan, np.nan, 1.0], "neuron 1 of class EPG: got no ring angle, though other neurons have one"),
+        (None, "neuron 0 of class PEN_a: .*does not parse.*or a neuron table that states ring angles and sides"),
+    ],
+)
+def test_an_epg_without_ring_angle_and_name_is_refused(angles: list[float] | None, message: str) -> None:
+    whole = from_matrix(np.ones((3, 3)), orientation="post_pre", ring_angles=angles, **TURNED)
+    with pytest.raises(DataError, match=message):
+        anatomy.head_direction_circuit(whole, classes=["EPG", "PEN_a"])
 
 
 def test_weak_connections_are_left_out_on_request() -> None:
@@ -218,16 +293,20 @@ def test_a_dataset_without_the_circuit_says_so() -> None:
         (("EPG", "EPG(PB08)"), "neuron 0 of class EPG: instance .*does not parse"),
         (("Delta7", ""), "neuron 0 of class Delta7: instance '' does not parse"),
         (("EPG", "PEG(PB07)_L1"), "neuron 0: type says EPG, instance .* says PEG"),
+        (("GLNO", "GLNO(LAL-NO1)"), "neuron 0 of class GLNO: instance .*does not parse"),
     ],
 )
-def test_a_neuron_that_needs_an_angle_needs_an_instance_that_says_it(cell: tuple[str, str], message: str) -> None:
+def test_a_neuron_that_needs_an_angle_or_a_side_needs_an_instance_that_says_it(
+    cell: tuple[str, str], message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         anatomy.head_direction_circuit(dataset(cell), classes=[cell[0]])
 
 
-def test_a_neuron_without_an_angle_may_have_any_name() -> None:
-    circuit = anatomy.head_direction_circuit(dataset(("ER4m", "odd")), classes=["ER"])
-    assert circuit.neurons.side.tolist() == [""]
+def test_a_neuron_whose_side_does_not_matter_may_have_any_name() -> None:
+    whole = dataset(("ER4m", "odd"), ("ExR1", ""), ("EL", "EL"))
+    circuit = anatomy.labelled_circuit(whole, classes=["ER", "ExR1", "EL"])
+    assert circuit.neurons.side.tolist() == ["", "", ""]
     assert np.isnan(circuit.neurons.ring_angle).all()
 
 

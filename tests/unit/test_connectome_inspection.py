@@ -1,6 +1,7 @@
 """The summary of a connectome: presynaptic rows, and small enough to read."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,3 +28,9 @@ def test_a_whole_dataset_is_summed_up_by_circuit_class() -> None:
     assert summary["cells"] == {"PEN_a": 1, "ER": 2}
     assert summary["synapses_by_type_pair"] == {}
     assert "ER" in as_text(summary)
+
+
+def test_a_whole_dataset_needs_no_database_types() -> None:
+    c = from_matrix(np.zeros((40, 40)), orientation="post_pre", types=["EPG", *(f"CL{i}" for i in range(39))])
+    c = c.replaced(step="unnamed", neurons=replace(c.neurons, database_type=np.full(40, "")))
+    assert inspect(c)["cells"] == {"EPG": 1}

@@ -156,7 +156,9 @@ def test_a_wrong_checksum_of_the_archive_is_refused(server: Server, cache: Path)
 
 
 def test_a_wrong_checksum_of_a_table_is_refused(server: Server, cache: Path) -> None:
-    with pytest.raises(DownloadError, match=f"not small v0 as published: {NEURONS}: got sha256 .*, wanted {'0' * 64}"):
+    found = hashlib.sha256(NEURON_TABLE.encode()).hexdigest()
+    wanted = f"^{server.url}: not small v0 as published: {NEURONS}: got sha256 {found}, wanted {'0' * 64}$"
+    with pytest.raises(DownloadError, match=wanted):
         download("small", progress=False, registry=registry(server, member_sha256={NEURONS: "0" * 64}))
     assert not cache.exists()
 
@@ -171,14 +173,16 @@ def test_a_circuit_with_other_counts_is_refused(server: Server, cache: Path) -> 
 
 def test_tables_that_do_not_read_are_refused(server: Server, cache: Path) -> None:
     server.content = packed(connections=CONNECTION_TABLE + "11,12,-4\n")
-    with pytest.raises(DownloadError, match="as published: .*line 6, column 'weight': got '-4'"):
+    with pytest.raises(
+        DownloadError, match=f"^{server.url}: .* as published: {CONNECTIONS}, line 6, column 'weight': got '-4'"
+    ):
         download("small", progress=False, registry=registry(server))
     assert not cache.exists()
 
 
 def test_a_page_instead_of_an_archive_is_refused(server: Server, cache: Path) -> None:
     server.content = b"<html>please log in</html>"
-    with pytest.raises(DownloadError, match="no .tar.gz"):
+    with pytest.raises(DownloadError, match=f"^{server.url}: .* as published: the archive is cut off or no .tar.gz"):
         download("small", progress=False, registry=registry(server))
     assert not cache.exists()
 
@@ -188,6 +192,24 @@ def test_an_address_without_a_file_is_not_tried_again(server: Server, cache: Pat
     with pytest.raises(DownloadError, match="other.tar.gz: the server answered 404"):
         download("small", url=url, progress=False, registry=registry(server))
     assert server.requests == 1
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1/export.tar.gz", "http://", "127.0.0.1:80/export.tar.gz"])
+def test_what_is_no_address_of_the_web_is_refused_at_once(
+    url: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    fetch = module.pooch.HTTPDownloader.__call__
+
+    def counted(self: object, url: str, *rest: object) -> object:
+        asked.append(url)
+        return fetch(self, url, *rest)
+
+    monkeypatch.setattr(module.pooch.HTTPDownloader, "__call__", counted)
+    with pytest.raises(DownloadError, match=f"url: got '{url}', wanted an address of http:// or https://"):
+        download("small", url=url, progress=False, registry=registry())
+    assert len(asked) <= 1
     assert not cache.exists()
 
 
@@ -210,7 +232,7 @@ def test_a_dataset_that_is_there_is_checked_and_left_alone(server: Server) -> No
 
 def test_a_folder_that_cannot_be_made_is_a_typed_error(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DownloadError, match="cannot be written"):
+    with pytest.raises(DownloadError, match="cannot write"):
         download("small", folder=tmp_path / "file" / "sub", progress=False, registry=registry(server))
 
 
@@ -221,7 +243,7 @@ def test_a_full_disk_is_a_typed_error_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(DownloadError, match="cannot be written .No space left on device.; nothing was left behind"):
+    with pytest.raises(DownloadError, match="cannot write .No space left on device.; free some space"):
         download("small", progress=False, registry=registry(server))
     assert not cache.exists()
 

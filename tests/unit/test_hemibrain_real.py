@@ -77,10 +77,9 @@ def test_ring_neurons_add_257_cells_and_more_than_half_of_the_input_to_epg(whole
 
 
 def test_the_widest_circuit_has_eight_exr_types_and_needs_their_signs(whole: Connectome) -> None:
-    with pytest.raises(ConfigError, match="no sign for ExR1.*EL"):
+    with pytest.raises(ConfigError, match=r"no sign for ExR1.*EL.*[+]connectome.signs=\{ExR1: -1, ...\}"):
         head_direction_circuit(whole, classes=CIRCUITS["core_er_exr_el"])
-    signs = dict.fromkeys((*EXR, "EL"), 1)
-    c = head_direction_circuit(whole, classes=CIRCUITS["core_er_exr_el"], signs=signs)
+    c = head_direction_circuit(whole, classes=CIRCUITS["core_er_exr_el"], signs={"EL": 1, "ExR": 1})
     assert c.n_neurons == 409 + 26 + 18
     assert c.types == (*CORE, "ER", *EXR, "EL")
 

@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(DataError, match="connectome.h5: cannot be written .*File too large"):
+        with pytest.raises(DataError, match="connectome.h5: cannot write .*File too large"):
             hdf5.write(small(), path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -146,15 +146,22 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(path: Path) -> None:
     assert os.listdir(path.parent) == ["connectome.h5"]
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "free some space or choose another folder"),
+        (errno.EROFS, "check the folder and try again"),
+        (errno.EACCES, "check the folder and try again"),
+    ],
+)
 def test_a_folder_that_cannot_be_written_is_a_typed_error(
-    path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+    path: Path, code: int, advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(files.os, "fsync", refuse)
-    with pytest.raises(DataError, match=f"cannot be written .{os.strerror(code)}.; nothing was left behind"):
+    with pytest.raises(DataError, match=f"cannot write .{os.strerror(code)}.; {advice}. Nothing was left half-written"):
         hdf5.write(small(), path)
     assert os.listdir(path.parent) == []
 
@@ -168,7 +175,7 @@ def test_a_read_only_folder_is_a_typed_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_a_typed_error(path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be written .No such file or directory"):
+    with pytest.raises(DataError, match="cannot write .No such file or directory"):
         hdf5.write(small(), path.parent / "nowhere" / "connectome.h5")
 
 

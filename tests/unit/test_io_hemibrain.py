@@ -103,7 +103,7 @@ def test_a_table_that_is_none_names_file_and_line(
 def test_an_identifier_that_is_no_whole_number_is_located(tmp_path: Path, came: str) -> None:
     with pytest.raises(DataError) as caught:
         hemibrain.read(export(tmp_path, NEURONS + f"{came},X,x\n77,X,x\n"))
-    start = f"traced-neurons.csv, line 5, column 'bodyId': got {came!r}, wanted a whole number"
+    start = f"{tmp_path}: traced-neurons.csv, line 5, column 'bodyId': got {came!r}, wanted a whole number"
     assert str(caught.value).startswith(start)
 
 
@@ -121,8 +121,21 @@ def test_the_largest_64_bit_identifier_survives(tmp_path: Path) -> None:
 def test_a_count_that_is_no_count_is_located(tmp_path: Path, came: str) -> None:
     with pytest.raises(DataError) as caught:
         hemibrain.read(export(tmp_path, connections=CONNECTIONS + f"12,5813061260,{came}\n"))
-    start = f"traced-total-connections.csv, line 5, column 'weight': got {came!r}, wanted a whole number, zero or more"
-    assert str(caught.value).startswith(start)
+    wanted = f"line 5, column 'weight': got {came!r}, wanted a whole number, zero or more"
+    assert str(caught.value).startswith(f"{tmp_path}: traced-total-connections.csv, {wanted}")
+
+
+@pytest.mark.parametrize("digits", [19, 20, 5000])
+def test_a_count_of_many_digits_is_too_large(tmp_path: Path, digits: int) -> None:
+    came = "9" * digits  # 2**63 - 1 has 19 digits and begins with 92
+    with pytest.raises(DataError, match=f"line 5, column 'weight': got {came}, wanted less than 2[*][*]63"):
+        hemibrain.read(export(tmp_path, connections=CONNECTIONS + f"12,5813061260,{came}\n"))
+
+
+def test_a_bad_line_in_an_archive_names_the_archive(tmp_path: Path) -> None:
+    path = archive(export(tmp_path, connections=CONNECTIONS + "12,5813061260,x\n"), tmp_path / "x.tar.gz")
+    with pytest.raises(DataError, match=f"^{path}: traced-total-connections.csv, line 5"):
+        hemibrain.read(path)
 
 
 def test_a_float_identifier_of_a_connection_is_located(tmp_path: Path) -> None:
@@ -174,7 +187,7 @@ def test_connections_of_unknown_neurons_are_counted_and_reported(
 
 
 def test_strict_reading_refuses_connections_of_unknown_neurons(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="^3 connection.* line 5: neuron 999; strict reading wants every neuron"):
+    with pytest.raises(DataError, match=": 3 connection.* line 5: neuron 999; strict reading wants every neuron"):
         hemibrain.read(export(tmp_path, connections=STRANGERS), strict=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from connectome_sim import circular, tasks
+from connectome_sim import tasks
 from connectome_sim.errors import ConfigError
 
 # Turner-Evans 2017 and its raw data, deg/s and s
@@ -152,14 +152,6 @@ def test_constant_probe_visits_every_heading_with_every_velocity() -> None:
     np.testing.assert_allclose(np.rad2deg(trials.headings.numpy()), [0, 120, 240, 0, 120, 240])
 
 
-def test_jump_cues_lie_at_their_offsets() -> None:
-    trials = tasks.jump(headings_per_offset=3, time_step=0.1)
-    offset = circular.distance(trials.cue.heading, trials.headings)
-    wanted = torch.deg2rad(torch.tensor(tasks.JUMPS_DEG, dtype=torch.float64)).repeat_interleave(3)
-    torch.testing.assert_close(offset, wanted)
-    assert trials.cue.onset + trials.cue.duration <= trials.duration
-
-
 @pytest.mark.parametrize("time_step", [0.001, 0.01])
 def test_integral_of_noise_has_a_variance_that_no_time_step_changes(time_step: float) -> None:
     steps = round(1.0 / time_step)
@@ -189,7 +181,6 @@ def test_moving_trials_changes_dtype_but_not_indices() -> None:
         (lambda: tasks.TrainingMix(slowest_deg=0.0), "slowest"),
         (lambda: tasks.WalkingStatistics(correlation_time=0.0), "correlation_time"),
         (lambda: tasks.WalkingStatistics(speed_deg=(0.0, 1.0)), "equal length"),
-        (lambda: tasks.jump(cue_onset=3.0, cue_duration=2.0, time_step=0.1), "within"),
         (lambda: tasks.concatenate([]), "concatenate"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -29,10 +30,14 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing was left behind. "
-            "Wanted an existing folder with write permission and free space"
-        ) from error
+        raise DataError(cannot_write(path, error)) from error
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """What went wrong when ``path`` was written, and what to do; worded as `connectome_sim.records` words it."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "free some space or choose another folder" if full else "check the folder and try again"
+    return f"{path}: cannot write ({error.strerror or error}); {advice}. Nothing was left half-written."
 
 
 def _umask() -> int:

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import tarfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -46,7 +47,18 @@ def read(path: Path, *, strict: bool = False) -> Connectome:
         DataError: missing file or column, an identifier or count that is no whole number, a neuron or pair that appears
             twice, an empty table, an archive that is cut off, and with ``strict`` a connection to an unknown neuron.
     """
-    files = read_files(path)
+    try:
+        return from_files(read_files(path), strict=strict)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def from_files(files: Mapping[str, bytes], *, strict: bool = False) -> Connectome:
+    """The connectome of the two tables that `read_files` gives; see `read`.
+
+    Raises:
+        DataError: the tables are not what they claim to be.
+    """
     neurons = read_csv(files[NEURONS], name=NEURONS, integers=["bodyId"], texts=["type", "instance"])
     connections = read_csv(files[CONNECTIONS], name=CONNECTIONS, integers=["bodyId_pre", "bodyId_post", "weight"])
     counts, left_out = _counts(neurons, connections, strict=strict)
@@ -70,7 +82,7 @@ def read_files(path: Path) -> dict[str, bytes]:
     """Content of the two tables in a folder or .tar.gz, by name, not looked at yet.
 
     Raises:
-        DataError: missing or unreadable, or an archive that is cut off.
+        DataError: missing or unreadable, or an archive that is cut off; the caller says which ``path``.
     """
     return _archive_members(path) if path.is_file() else _folder_files(path)
 
@@ -82,10 +94,10 @@ def _folder_files(folder: Path) -> dict[str, bytes]:
             files[name] = (folder / name).read_bytes()
         except FileNotFoundError:
             raise DataError(
-                f"{folder}: {name} is missing; wanted a folder or .tar.gz that holds {NEURONS} and {CONNECTIONS}"
+                f"{name} is missing; wanted a folder or .tar.gz that holds {NEURONS} and {CONNECTIONS}"
             ) from None
         except OSError as error:
-            raise DataError(f"{folder / name}: cannot be read ({error.strerror})") from None
+            raise DataError(f"{name}: cannot be read ({error.strerror})") from None
     return files
 
 
@@ -99,12 +111,12 @@ def _archive_members(archive: Path) -> dict[str, bytes]:
                 if content is not None:
                     files[name] = content.read()
     except (tarfile.ReadError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{archive}: the archive is cut off or no .tar.gz ({error}); fetch it again") from None
+        raise DataError(f"the archive is cut off or no .tar.gz ({error}); fetch it again") from None
     except OSError as error:
-        raise DataError(f"{archive}: cannot be read ({error.strerror or error})") from None
+        raise DataError(f"the archive cannot be read ({error.strerror or error})") from None
     for name in (NEURONS, CONNECTIONS):
         if name not in files:
-            raise DataError(f"{archive}: {name} is missing from the archive")
+            raise DataError(f"{name} is missing from the archive")
     return files
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from connectome_sim.errors import DataError
 
-_WHOLE_NUMBER = r"\s*[0-9]{1,19}\s*"
+_WHOLE_NUMBER = r"\s*[0-9]+\s*"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +118,13 @@ def _located(frame: pd.DataFrame, name: str, integers: Sequence[str]) -> pd.Data
                 f"{name}, line {bad[0] + 2}, column {column!r}: got {came!r}, wanted a whole number, zero or more, "
                 f"without point or exponent ({bad.size} such line(s))"
             )
-        large = np.flatnonzero([int(value) >= 2**63 for value in frame[column]])
+        large = np.flatnonzero([_is_large(value) for value in frame[column]])
         if large.size:
             came = frame[column].iloc[large[0]]
             raise DataError(f"{name}, line {large[0] + 2}, column {column!r}: got {came}, wanted less than 2**63")
     return frame.assign(**{column: frame[column].astype(np.int64) for column in integers})
+
+
+def _is_large(digits: str) -> bool:
+    digits = digits.strip().lstrip("0")
+    return len(digits) > 19 or int(digits or 0) >= 2**63  # int() refuses thousands of digits

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from connectome_sim.connectome.anatomy import circuit_class, parse_instance
+from connectome_sim.connectome.io.files import write_whole
 from connectome_sim.connectome.wiring_statistics import (
     BINS,
     GLOMERULI,
@@ -43,15 +44,7 @@ def write(statistics: WiringStatistics, path: Path) -> None:
         DataError: the file cannot be written.
     """
     text = _formatted(_content(statistics), "") + "\n"
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a folder with room and write access"
-        ) from None
+    write_whole(path, text.encode())
 
 
 def _content(statistics: WiringStatistics) -> dict[str, Any]:
