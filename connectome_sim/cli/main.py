@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from connectome_sim import __version__
 from connectome_sim.errors import ConnectomeSimError, FitError
 
-# PyTorch's idle threads sleep in the place of spinning on the cores that our kernels use. Read when PyTorch is imported.
+# PyTorch's idle threads sleep instead of spinning on the cores that our kernels use. Read when PyTorch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 OK, ERROR, FAILED_FIT, INTERRUPTED = 0, 1, 2, 130
