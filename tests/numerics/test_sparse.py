@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,18 @@ def network(activation: str = "sigmoid", *, n: int = N, share: float = 0.3, dtyp
         activation=activation,
         dtype=dtype,
     )
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, look: Callable[..., None]) -> None:
+    """Have ``look`` see the arguments of every call of the compiled steps."""
+    stepping = sparse._integrate
+
+    def watched(*arguments: object) -> None:
+        look(*arguments)
+        stepping(*arguments)
+
+    watched.signatures = stepping.signatures  # type: ignore[attr-defined]
+    monkeypatch.setattr(sparse, "_integrate", watched)
 
 
 def both(net: RateNetwork, start: torch.Tensor, drive: Drive, method: str, step: float) -> list[torch.Tensor]:
@@ -169,10 +182,7 @@ def test_the_hemibrain_stays_with_the_dense_kernel_for_a_second(hemibrain_dir: P
 
 def test_a_broadcast_current_is_not_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
-    stepping = sparse._integrate
-    monkeypatch.setattr(
-        sparse, "_integrate", lambda *arguments: shapes.append(arguments[7].shape) or stepping(*arguments)
-    )
+    watch(monkeypatch, lambda *arguments: shapes.append(arguments[7].shape))
     current = small.drive(n=N, current=True).current
     assert current is not None
     for extra in (None, current[:1], current[:, :1], current):
@@ -190,8 +200,7 @@ def test_compiled_steps_are_taken_where_they_are_faster(
 ) -> None:
     """Up to 25,000 connections or 45 % of all pairs, and no gradient of single weights."""
     calls = []
-    stepping = sparse._integrate
-    monkeypatch.setattr(sparse, "_integrate", lambda *arguments: calls.append(1) or stepping(*arguments))
+    watch(monkeypatch, lambda *arguments: calls.append(1))
     net = network(n=n, share=share)
     if grad:
         net = small.requiring_grad(net)

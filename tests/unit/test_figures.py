@@ -250,7 +250,7 @@ def test_the_kymograph_shows_rates_headings_and_error_of_the_first_walk(saved: S
 def test_the_gain_curve_shows_both_directions(saved: SavedRun) -> None:
     left, right = gain_curve(saved).axes
     by_label = {str(container.get_label()): container[0] for container in right.containers}
-    plus, minus = by_label["to the left (+)"], by_label["to the right (\N{MINUS SIGN})"]
+    plus, minus = by_label["positive velocity"], by_label["negative velocity"]
     assert np.array_equal(plus.get_xdata(), SPEEDS) and np.array_equal(minus.get_xdata(), SPEEDS)
     assert np.array_equal(plus.get_ydata(), [0.5, 1.0, 1.1])
     assert np.array_equal(minus.get_ydata(), [-4.0, 0.8, 0.9])

@@ -144,7 +144,7 @@ def test_float32_rates_are_read_in_float32(readout: Readout) -> None:
     [
         (ANGLE, torch.zeros(N, dtype=torch.bool), 16, ShapeError, "at least one"),
         (torch.full((N,), math.nan), torch.ones(N, dtype=torch.bool), 16, ShapeError, "without an angle"),
-        (ANGLE, torch.ones(N, dtype=torch.bool), 64, ConfigError, "use fewer"),
+        (ANGLE, torch.ones(N, dtype=torch.bool), 64, ConfigError, "wedge around 11.25 deg"),
         (ANGLE, torch.ones(N, dtype=torch.bool), 2, ConfigError, "at least 3"),
     ],
 )
