@@ -19,10 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -186,24 +183,24 @@ def jax_step(task: Task, method: str, *, by: str) -> Callable[[], Tensor]:
     return run
 
 
-def peak_mb(size: tuple[int, int, int], method: str) -> float:
-    """By how much our step raises the largest resident memory of a process of its own that has compiled already."""
-    code = f"import fit_step; print(fit_step.own_peak({size}, {method!r}))"
-    folder = str(Path(__file__).resolve().parent)
-    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    return float(ran.stdout)
-
-
-def own_peak(size: tuple[int, int, int], method: str) -> float:
-    ours(Task(size[0], 16, 2, torch.float32), method)
-    task = Task(*size, torch.float32)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_mb(task: Task, method: str) -> float:
+    """By how much our step raises the resident memory at its highest (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # the highest is the present one
+    before = _status("VmRSS")
     ours(task, method)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024  # from kB, on Linux
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith(name)).split()[1])  # kB
 
 
 def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, object]:
-    task, exact = Task(*size, torch.float32), loop(Task(*size, torch.float64), method)
+    ours(Task(size[0], 16, 2, torch.float32), method)  # compiles
+    task = Task(*size, torch.float32)
+    peak = peak_mb(task, method)  # first of all: what others have used and freed would hide it
+    exact = loop(Task(*size, torch.float64), method)
     sides: dict[str, Callable[[], Tensor | None]] = {
         "ours": lambda: ours(task, method),
         "torchdiffeq_lookup": lambda: torchdiffeq(task, method, lookup=True),
@@ -238,7 +235,7 @@ def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, 
     if jax is not None:
         row["ratio_jax"] = min(value for name, value in row.items() if name in ("ratio_jax_scan", "ratio_diffrax"))
     row |= {"ratio_floor": ms["ours"] / ms["floor"], "gradient_error": errors["ours"]}
-    row["peak_MB"] = peak_mb(size, method)
+    row["peak_MB"] = peak
     row |= {f"gradient_error_{name}": error for name, error in errors.items() if name != "ours"}
     return row
 
