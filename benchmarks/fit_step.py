@@ -2,8 +2,9 @@
 
 Every side starts from the parameters (gains of type pairs, thresholds, time constants, velocity gains), simulates the
 same trials with the same method and step, compares the population vector of the heading neurons with a target at every
-step, and ends with the gradient of the parameters. Sides take turns within one process; medians, and beside them how
-far each gradient is from float64 autograd of the plain loop.
+step, and ends with the gradient of the parameters. Sides take turns; medians, and beside them how far each gradient is
+from float64 autograd of the plain loop. Threads that wait are asleep on our side, as the command line sets it, and spin
+on the others, which are several times slower otherwise; so there are two processes, of which one works at a time.
 
 - ``torchdiffeq lookup``: ``odeint`` with a right-hand side that looks its velocity up by time.
 - ``torchdiffeq best``: the same with inputs computed once and taken from a list, so that nothing is indexed.
@@ -19,9 +20,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -196,11 +200,12 @@ def _status(name: str) -> float:
     return float(next(line for line in lines if line.startswith(name)).split()[1])  # kB
 
 
-def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, object]:
-    ours(Task(size[0], 16, 2, torch.float32), method)  # compiles
+TURN = 0.1  # s: a side takes steps for so long, at least one, then it is another's turn
+PASSIVE = ("ours",)  # measured with idle threads asleep, as the command line sets it
+
+
+def sides_of(size: tuple[int, int, int], method: str) -> dict[str, Callable[[], Tensor | None]]:
     task = Task(*size, torch.float32)
-    peak = peak_mb(task, method)  # first of all: what others have used and freed would hide it
-    exact = loop(Task(*size, torch.float64), method)
     sides: dict[str, Callable[[], Tensor | None]] = {
         "ours": lambda: ours(task, method),
         "torchdiffeq_lookup": lambda: torchdiffeq(task, method, lookup=True),
@@ -212,17 +217,60 @@ def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, 
         sides["jax_scan"] = jax_step(task, method, by="scan")
     if diffrax is not None:
         sides["diffrax"] = jax_step(task, method, by="diffrax")
-    errors = {}
-    for name, side in sides.items():  # the round that is not counted
-        gradient = side()
-        if gradient is not None:
-            errors[name] = float((gradient - exact).norm() / exact.norm())
-    times: dict[str, list[float]] = {name: [] for name in sides}
+    return sides
+
+
+def serve(asked: Connection, size: tuple[int, int, int], method: str, threads: int) -> None:
+    """Run the sides that are asked for; answer with seconds per step and the gradient. "peak" asks for memory."""
+    torch.set_num_threads(threads)
+    sides = sides_of(size, method)
+    while (name := asked.recv()) is not None:
+        if name == "peak":
+            ours(Task(size[0], size[1], 2, torch.float32), method)  # compiles
+            asked.send(peak_mb(Task(*size, torch.float32), method))
+            continue
+        gradient, steps, start = None, 0, time.perf_counter()
+        while (passed := time.perf_counter() - start) < TURN or not steps:
+            gradient, steps = sides[name](), steps + 1
+        asked.send((passed / steps, None if gradient is None else gradient.double().numpy()))
+
+
+def worker(policy: str | None, size: tuple[int, int, int], method: str, threads: int) -> Connection:
+    os.environ.pop("OMP_WAIT_POLICY", None)
+    if policy is not None:
+        os.environ["OMP_WAIT_POLICY"] = policy  # read when a process loads its threads
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    context.Process(target=serve, args=(there, size, method, threads), daemon=True).start()
+    return here
+
+
+def measure(size: tuple[int, int, int], method: str, repeats: int, threads: int) -> dict[str, object]:
+    """Sides take turns in two processes, of which one is idle while the other works, each as it runs fastest."""
+    passive, active = worker("passive", size, method, threads), worker(None, size, method, threads)
+
+    def ask(name: str) -> tuple[float, np.ndarray | None]:
+        by = passive if name in PASSIVE else active
+        by.send(name)
+        answer: tuple[float, np.ndarray | None] = by.recv()
+        time.sleep(0.02)  # threads fall asleep
+        return answer
+
+    passive.send("peak")
+    peak = passive.recv()
+    exact = loop(Task(*size, torch.float64), method).numpy()
+    names = ["ours", "torchdiffeq_lookup", "torchdiffeq_best", "loop", "floor"]
+    names += ["jax_scan"] * (jax is not None) + ["diffrax"] * (diffrax is not None)
+    first = {name: ask(name)[1] for name in names}  # the round that is not counted
+    errors = {
+        name: float(np.linalg.norm(g - exact) / np.linalg.norm(exact)) for name, g in first.items() if g is not None
+    }
+    times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(repeats):
-        for name, side in sides.items():
-            start = time.perf_counter()
-            side()
-            times[name].append(time.perf_counter() - start)
+        for name in names:
+            times[name].append(ask(name)[0])
+    for by in (passive, active):
+        by.send(None)
     ms = {name: 1e3 * statistics.median(measured) for name, measured in times.items()}
     row: dict[str, object] = {
         "neurons": size[0],
@@ -231,12 +279,13 @@ def measure(size: tuple[int, int, int], method: str, repeats: int) -> dict[str, 
         "method": method,
         "ms": ms["ours"],
     }
-    row |= {f"ratio_{name}": ms[name] / ms["ours"] for name in sides if name not in ("ours", "floor")}
+    row |= {f"ratio_{name}": ms[name] / ms["ours"] for name in names if name not in ("ours", "floor")}
     if jax is not None:
-        row["ratio_jax"] = min(value for name, value in row.items() if name in ("ratio_jax_scan", "ratio_diffrax"))
+        row["ratio_jax"] = min(float(v) for k, v in row.items() if k in ("ratio_jax_scan", "ratio_diffrax"))
     row |= {"ratio_floor": ms["ours"] / ms["floor"], "gradient_error": errors["ours"]}
     row["peak_MB"] = peak
     row |= {f"gradient_error_{name}": error for name, error in errors.items() if name != "ours"}
+    row["ms_fastest"] = {name: 1e3 * min(measured) for name, measured in times.items()}
     return row
 
 
@@ -253,9 +302,10 @@ def main() -> None:
     for method in options.methods:
         for size in options.sizes:
             neurons, batch, steps = (int(part) for part in size.split(":"))
-            row = measure((neurons, batch, steps), method, options.repeats)
+            row = measure((neurons, batch, steps), method, options.repeats, options.threads)
             rows.append(row)
-            shown = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items()}
+            printed = {k: v for k, v in row.items() if k != "ms_fastest"}
+            shown = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in printed.items()}
             print("  ".join(f"{name} {value}" for name, value in shown.items()), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -26,10 +26,13 @@ from connectome_sim.errors import ShapeError, SolveError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
 from connectome_sim.solve import tangent_kernel as kernel
-from connectome_sim.solve.compiled import ACTIVATION_CODES, LANES, announce
+from connectome_sim.solve.compiled import ACTIVATION_CODES, announce
 from connectome_sim.solve.options import steps_per_sample
+from connectome_sim.solve.rows import width
 from connectome_sim.solve.scheme import SCHEMES, Scheme
 from connectome_sim.solve.threads import share
+
+_LINE = 64  # bytes of a block's row: a cache line
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +108,12 @@ def sensitivities(
     _check(network, initial, drive, directions, method, sample_every)
     scheme, substeps = SCHEMES[method], steps_per_sample(drive, step)
     dtype = np.float64 if network.dtype == torch.float64 else np.float32
-    blocks = -(-directions.count // LANES)
+    lanes = _LINE // np.dtype(dtype).itemsize
+    blocks = -(-directions.count // lanes)
     samples = drive.n_steps // sample_every
     start = initial_tangents if initial_tangents is not None else initial.new_zeros(*initial.shape, directions.count)
     rates = np.empty((drive.n_trials, samples, len(observed)), dtype)
-    tangents = np.empty((drive.n_trials, samples, blocks, len(observed), LANES), dtype)
+    tangents = np.empty((drive.n_trials, samples, blocks, len(observed), lanes), dtype)
     final, final_tangents = _array(initial, dtype).copy(), _in_blocks(start, dtype, 1)
     blend, along_blend = _blend(network, directions, scheme, drive.time_step / substeps)
     gain = _in_blocks(directions.gain, dtype, 0)
@@ -128,6 +132,7 @@ def sensitivities(
         kernel.Steps(
             np.array((*scheme.couplings, 0.0), dtype), np.array(scheme.weights, dtype), substeps, sample_every
         ),
+        width(lanes),
     )
     announce(kernel.integrate)
     share(
@@ -175,9 +180,9 @@ def _array(tensor: Tensor, dtype: type[np.floating]) -> np.ndarray:
 
 def _in_blocks(tensor: Tensor, dtype: type[np.floating], axis: int) -> np.ndarray:
     """The last axis, directions, filled up with zeros and cut into blocks, whose number becomes axis ``axis``."""
-    array = _array(tensor, dtype)
-    array = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % LANES)])
-    array = array.reshape(*array.shape[:-1], -1, LANES)
+    array, lanes = _array(tensor, dtype), _LINE // np.dtype(dtype).itemsize
+    array = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % lanes)])
+    array = array.reshape(*array.shape[:-1], -1, lanes)
     return np.ascontiguousarray(np.moveaxis(array, -2, axis))
 
 

@@ -1,7 +1,7 @@
 """Sparse stepping kernel: steps and their exact reverse on the CPU, in compiled code that visits connections only.
 
-Trials are the lanes of vectors: a group of ``LANES`` trials is stepped together, its state laid out [neuron, lane], and
-groups are shared among threads. Forwards, one evaluation of the equation walks the rows of W in compressed form.
+Trials are the lanes of vectors: a group of them is stepped together, its state laid out [neuron, lane], and groups are
+shared among threads. Forwards, one evaluation of the equation walks the rows of W in compressed form.
 Backwards it walks the columns of S, the signed counts, type by type: with U_jA the sum over the neurons i of type A of
 S_ij delta_i, both what goes on to neuron j, sum_A g_AB U_jA, and the gradient of every gain, sum_j U_jA s_j, come from
 one walk, so neither dense weights nor their gradient are formed. No operation mixes lanes until the end: a trial that
@@ -10,25 +10,17 @@ diverges, or a lane without a trial, leaves the others as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import no_type_check
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from connectome_sim.solve.compiled import (
-    ACTIVATION_CODES,
-    LANES,
-    activate,
-    add_connections,
-    add_connections_back,
-    announce,
-    compiled,
-    compiled_alone,
-    gate,
-)
+from connectome_sim.model.connectivity import by_first
+from connectome_sim.solve.buffers import buffer
+from connectome_sim.solve.compiled import ACTIVATION_CODES, activate, announce, compiled, compiled_alone, slope
 from connectome_sim.solve.problem import Gradients, Problem, Tape
+from connectome_sim.solve.rows import load, store, weighted_sum, width, zero
 from connectome_sim.solve.threads import share
 
 _DTYPES = (torch.float32, torch.float64)
@@ -36,6 +28,7 @@ _DTYPES = (torch.float32, torch.float64)
 # state of a group stays in the fastest cache whatever the share)
 _NUMBER = 25_000
 _SHARE = 0.45  # of all pairs
+_STRIDE = 8  # solver steps between marks (chosen: their states stay in the second-level cache)
 _FLUSH = 16  # steps whose gradient of the gains is summed before it is added up in float64 (chosen)
 
 
@@ -55,17 +48,22 @@ class SparseKernel:
     name = "numba"
 
     def forward(self, problem: Problem, *, keep: bool) -> tuple[Tensor, Tensor, Tape | None]:
-        """As in ``Kernel``. The tape is stage states and activations, [groups, stages in all (+ 1), neuron, LANES]."""
+        """As in ``Kernel``. The tape is marks and activations, [groups, marks or stages in all, neuron, lane].
+
+        A mark is the state every ``_STRIDE`` steps and at the end. With the activations, the states between follow at
+        little cost, to the last bit, which is cheaper than to write them to memory and read them.
+        """
         p = problem
         n_steps, batch = p.angular_velocity.shape
-        n, groups = len(p.bias), -(-batch // LANES)
-        stages = n_steps * p.substeps * p.scheme.stages
+        lanes = _lanes(batch, p.bias.dtype)
+        n, groups = len(p.bias), -(-batch // lanes)
+        steps, stages = n_steps * p.substeps, n_steps * p.substeps * p.scheme.stages
         observed = _observed(p)
-        rates = p.initial.new_empty(n_steps // p.sample_every + 1, batch, len(observed))
+        rates = buffer((n_steps // p.sample_every + 1, batch, len(observed)), p.bias.dtype)
         final = torch.empty_like(p.initial)
-        states = p.initial.new_empty(groups, stages + 1 if keep else 2 * p.scheme.stages, n, LANES)
-        values = p.initial.new_empty(groups, stages if keep else 1, n, LANES)
-        kept_states, kept_values = states.numpy(), values.numpy()
+        marks = buffer((groups, -(-steps // _STRIDE) + 1 if keep else 0, n, lanes), p.bias.dtype)
+        values = buffer((groups, stages if keep else 1, n, lanes), p.bias.dtype)
+        kept_marks, kept_values = marks.numpy(), values.numpy()
         inputs = (
             _array(p.initial),
             _array(p.angular_velocity),
@@ -79,11 +77,12 @@ class SparseKernel:
             p.substeps,
             p.sample_every,
             ACTIVATION_CODES[p.activation.name],
+            width(lanes),
         )
         results = rates.numpy(), final.numpy()
         announce(_integrate)
-        share(lambda g: _integrate(g * LANES, *results, kept_states[g], kept_values[g], *inputs), groups)
-        return rates, final, (states, values) if keep else None
+        share(lambda g: _integrate(g * lanes, *results, kept_marks[g], kept_values[g], *inputs), groups)
+        return rates, final, (marks, values) if keep else None
 
     def backward(
         self, problem: Problem, tape: Tape, grad_rates: Tensor, grad_final: Tensor, *, need_weights: bool
@@ -94,13 +93,14 @@ class SparseKernel:
         """
         p = problem
         assert p.connectivity is not None and p.gain is not None  # what the fused backend looks at first
-        states, values = tape
-        groups, n, k = len(states), len(p.bias), len(p.gain)
+        marks, values = tape
+        groups, _, n, lanes = marks.shape
+        k, batch = len(p.gain), len(p.initial)
         c = p.connectivity
-        gain = np.zeros((groups, k, k, LANES))
-        by_neuron = np.zeros((groups, 3, n, LANES), _array(p.bias).dtype)
+        gain = np.zeros((groups, k, k, lanes))
+        by_neuron = np.zeros((groups, 3, n, lanes), _array(p.bias).dtype)
         initial = torch.empty_like(p.initial)
-        kept_states, kept_values, into = states.numpy(), values.numpy(), initial.numpy()
+        kept_marks, kept_values, into = marks.numpy(), values.numpy(), initial.numpy()
         inputs = (
             _array(grad_rates),
             _array(grad_final),
@@ -116,16 +116,17 @@ class SparseKernel:
             p.substeps,
             p.sample_every,
             ACTIVATION_CODES[p.activation.name],
+            width(lanes),
         )
         announce(_reverse)
         share(
-            lambda g: _reverse(g * LANES, gain[g], *by_neuron[g], into, kept_states[g], kept_values[g], *inputs),
+            lambda g: _reverse(g * lanes, gain[g], *by_neuron[g], into, kept_marks[g], kept_values[g], *inputs),
             groups,
         )
-        bias, blend, velocity = (torch.from_numpy(part.sum(axis=(0, 2))).to(p.bias.dtype) for part in _split(by_neuron))
+        bias, blend, velocity = torch.from_numpy(_over_trials(by_neuron, batch)).to(p.bias.dtype)
         return Gradients(
             weights=None,
-            gain=torch.from_numpy(gain.sum(axis=(0, 3))).to(p.gain.dtype) if need_weights else None,
+            gain=torch.from_numpy(_over_trials(gain, batch)).to(p.gain.dtype) if need_weights else None,
             bias=bias,
             blend=blend,
             velocity_input=velocity,
@@ -142,9 +143,19 @@ def _array(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().numpy())
 
 
-def _split(by_neuron: np.ndarray) -> Iterator[np.ndarray]:
-    """The three sums [groups, neuron, lane], float64."""
-    yield from np.moveaxis(by_neuron, 1, 0).astype(np.float64)
+def _lanes(batch: int, dtype: torch.dtype) -> int:
+    """Trials per group: a cache line of them, or half as many single-precision ones where threads would be idle.
+
+    Results do not depend on it: no operation mixes lanes but the sum over trials.
+    """
+    few = -(-batch // 8) <= torch.get_num_threads()
+    return 8 if few or dtype == torch.float64 else 16
+
+
+def _over_trials(sums: np.ndarray, batch: int) -> np.ndarray:
+    """[group, ..., lane] -> [...] in double precision, the same whatever the number of lanes."""
+    by_trial = np.moveaxis(sums, 0, -2).reshape(*sums.shape[1:-1], -1)[..., :batch]
+    return np.ascontiguousarray(by_trial, dtype=np.float64).sum(axis=-1)
 
 
 def _observed(problem: Problem) -> np.ndarray:
@@ -156,8 +167,7 @@ def _rows(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     c = problem.connectivity
     if c is None or problem.gain is None:
         weights = _array(problem.weights)
-        post, pre = np.nonzero(weights)
-        return np.searchsorted(post, np.arange(len(weights) + 1)), pre.astype(np.uint32), weights[post, pre]
+        return by_first(weights, np.zeros(len(weights), np.int64), 1)
     gain = _array(problem.gain)
     return np.ascontiguousarray(c.row_pointer[:: len(gain)]), c.row_pre, c.row_value * gain.ravel()[c.row_pair]
 
@@ -185,7 +195,7 @@ def _integrate(
     first_trial,
     rates,
     final,
-    states,
+    marks,
     values,
     initial,
     omega,
@@ -202,24 +212,22 @@ def _integrate(
     substeps,
     sample_every,
     activation,
+    width,
 ):
-    """Steps trials first_trial to first_trial + LANES, as far as there are so many; the lanes left over idle at 0.
+    """Steps as many trials as a row has lanes, from ``first_trial``; the lanes left over idle at 0.
 
-    ``states`` and ``values`` hold what is kept: all of it, or, used over and over, as much as a step needs.
+    ``marks`` and ``values`` hold what is kept: all of it, or no mark and, used over and over, one activation.
     """
-    n_steps, n = len(omega), len(bias)
-    used = min(LANES, len(initial) - first_trial)
-    n_stages, rows, value_rows = len(stage_weights), len(states), len(values)
-    external, base = np.zeros((n, LANES), rates.dtype), np.zeros((n, LANES), rates.dtype)
-    velocity = np.zeros(LANES, rates.dtype)
-    states[0] = 0
+    n_steps, n, lanes = len(omega), len(bias), len(width)
+    used = min(lanes, len(initial) - first_trial)
+    n_stages = len(stage_weights)
+    states = np.zeros((n_stages + 1, n, lanes), rates.dtype)  # of the stages of a step, and the next step's first
+    base, velocity = np.zeros((n, lanes), rates.dtype), np.zeros((1, lanes), rates.dtype)
     for lane in range(used):
         for i in range(n):
             states[0, i, lane] = initial[first_trial + lane, i]
-    for k in range(len(observed)):
-        for lane in range(used):
-            rates[0, first_trial + lane, k] = states[0, observed[k], lane]
-    stage_number = 0
+    _sample(rates[0], states[0], observed, first_trial, used)
+    step = 0
     for t in range(n_steps):
         if t < len(current):
             for lane in range(used):
@@ -227,43 +235,58 @@ def _integrate(
                 for i in range(n):
                     base[i, lane] = bias[i] + current_t[i]
         for lane in range(used):
-            velocity[lane] = omega[t, first_trial + lane]
-        for i in range(n):
-            for lane in range(LANES):
-                external[i, lane] = base[i, lane] + velocity_input[i] * velocity[lane]
+            velocity[0, lane] = omega[t, first_trial + lane]
         for _ in range(substeps):
-            r, after = states[stage_number % rows], states[(stage_number + n_stages) % rows]
+            if len(marks) and step % _STRIDE == 0:
+                marks[step // _STRIDE] = states[0]
             for stage in range(n_stages):
-                s, x = states[stage_number % rows], values[stage_number % value_rows]
-                stage_number += 1
-                for i in range(n):
-                    add_connections(x, external, s, i, pre, weight, pointer[i], pointer[i + 1])
+                x = values[(step * n_stages + stage) % len(values)]
+                _total_input(x, states[stage], base, velocity, velocity_input, pointer, pre, weight, width)
                 activate(x.ravel(), activation)
-                s_next = after if stage + 1 == n_stages else states[stage_number % rows]
-                _advance(after, s_next, r, s, x, blend, stage_weights[stage], couplings[stage], stage, n_stages)
+                _advance(states, x, stage, blend, couplings[stage], stage_weights[stage], width)
+            states[0] = states[n_stages]
+            step += 1
         if (t + 1) % sample_every == 0:
-            for k in range(len(observed)):
-                for lane in range(used):
-                    rates[(t + 1) // sample_every, first_trial + lane, k] = after[observed[k], lane]
-    last = states[stage_number % rows]
+            _sample(rates[(t + 1) // sample_every], states[0], observed, first_trial, used)
+    if len(marks):
+        marks[-1] = states[0]
     for lane in range(used):
         for i in range(n):
-            final[first_trial + lane, i] = last[i, lane]
+            final[first_trial + lane, i] = states[0, i, lane]
 
 
 @compiled
 @no_type_check
-def _advance(after, s_next, r, s, phi, blend, stage_weight, coupling, stage, n_stages):
-    """One stage of ``scheme``: r' += b_i k_i and s_(i+1) = r + c_i k_i with k_i = a (phi - s_i)."""
-    n, lanes = r.shape
+def _sample(rates, state, observed, first_trial, used):
+    for lane in range(used):
+        for k in range(len(observed)):
+            rates[first_trial + lane, k] = state[observed[k], lane]
+
+
+@compiled
+@no_type_check
+def _total_input(x, s, base, velocity, velocity_input, pointer, pre, weight, width):
+    """``x`` = W s + b + I + k omega."""
+    omega = load(velocity, 0, width)
+    for i in range(len(x)):
+        external = load(base, i, width) + velocity_input[i] * omega
+        store(x, i, weighted_sum(external, s, pre, weight, pointer[i], pointer[i + 1]))
+
+
+@compiled
+@no_type_check
+def _advance(states, phi, stage, blend, coupling, weight, width):
+    """One stage of ``scheme``, states [stage, neuron, lane]: s_(i+1) = r + c_i k_i, r' += b_i k_i.
+
+    The last one is r'.
+    """
+    n, last = len(blend), len(states) - 1
+    so_far = 0 if stage == 0 else last
     for i in range(n):
-        b, c = stage_weight * blend[i], coupling * blend[i]
-        start = r[i] if stage == 0 else after[i]
-        for lane in range(lanes):
-            gap = phi[i, lane] - s[i, lane]
-            after[i, lane] = start[lane] + b * gap
-            if stage + 1 < n_stages:
-                s_next[i, lane] = r[i, lane] + c * gap
+        k = blend[i] * (load(phi, i, width) - load(states, stage * n + i, width))
+        if stage + 1 < last:
+            store(states, (stage + 1) * n + i, load(states, i, width) + coupling * k)
+        store(states, last * n + i, load(states, so_far * n + i, width) + weight * k)
 
 
 @compiled_alone
@@ -275,7 +298,7 @@ def _reverse(
     blend_total,
     velocity_total,
     initial_gradient,
-    states,
+    marks,
     values,
     grad_rates,
     grad_final,
@@ -292,45 +315,53 @@ def _reverse(
     substeps,
     sample_every,
     activation,
+    width,
 ):
-    n, n_types, n_stages = len(blend), len(gain), len(stage_weights)
-    used = min(LANES, len(grad_final) - first_trial)
-    dtype = states.dtype
-    adjoint, total, sbar, kbar, delta, slope = [np.zeros((n, LANES), dtype) for _ in range(6)]
-    gain_onto, gain_part = gain.T.copy(), np.zeros((n_types, n_types, LANES), dtype)  # [pre type, post type]
-    velocity = np.zeros(LANES, dtype)
+    """The reverse of ``_integrate`` for the trials of one group; sums are [.., lane], those of gains float64."""
+    n, n_types, n_stages, lanes = len(blend), len(gain), len(stage_weights), len(width)
+    used = min(lanes, len(grad_final) - first_trial)
+    dtype, steps = marks.dtype, len(values) // n_stages
+    states = np.empty((_STRIDE, n_stages + 1, n, lanes), dtype)  # from one mark to the next
+    adjoint, total, sbar, delta, slopes = [np.zeros((n, lanes), dtype) for _ in range(5)]
+    # gains and what goes to them by type pair, presynaptic type first
+    gain_onto, gain_part = gain.T.copy().ravel(), np.zeros((n_types * n_types, lanes), dtype)
+    velocity = np.zeros((1, lanes), dtype)
     for lane in range(used):
         for i in range(n):
             adjoint[i, lane] = grad_final[first_trial + lane, i]
-    number = len(values)
+    step = steps
     for t in range(len(omega) - 1, -1, -1):
         if (t + 1) % sample_every == 0:
             _add_samples(adjoint, grad_rates[(t + 1) // sample_every], observed, first_trial, used)
         for lane in range(used):
-            velocity[lane] = omega[t, first_trial + lane]
+            velocity[0, lane] = omega[t, first_trial + lane]
         for _ in range(substeps):
-            total[:] = adjoint
+            if step == steps or step % _STRIDE == 0:
+                _between_marks(states, marks, values, (step - 1) // _STRIDE, blend, couplings, stage_weights, width)
+            step -= 1
             for stage in range(n_stages - 1, -1, -1):
-                number -= 1
-                s, phi = states[number], values[number]
-                gate(slope, phi, blend, activation)
-                b, c = stage_weights[stage], couplings[stage]
-                _stage_gradients(kbar, delta, sbar, adjoint, slope, blend, b, c)
-                _add_products(velocity_total, bias_total, blend_total, delta, kbar, velocity, phi, s)
-                for j in range(n):
-                    of = type_index[j]
-                    add_connections_back(sbar, s, delta, j, gain_onto[of], gain_part[of], pointer, post, value)
-                _add(total, sbar)
+                s, phi = states[step % _STRIDE, stage], values[step * n_stages + stage]
+                slope(slopes.ravel(), phi.ravel(), activation)
+                b, c, is_last = stage_weights[stage], couplings[stage], stage + 1 == n_stages
+                _stage_gradients(
+                    sbar, delta, adjoint, slopes, phi, s, blend, b, c, is_last,
+                    velocity, velocity_total, bias_total, blend_total, width,
+                )  # fmt: skip
+                onward = adjoint if is_last else total
+                _along_columns(
+                    total, onward, sbar, delta, s, pointer, post, value, type_index, n_types,
+                    gain_onto, gain_part, width,
+                )  # fmt: skip
             adjoint, total = total, adjoint
         if t % _FLUSH == 0:
-            for onto in range(n_types):
-                for of in range(n_types):
-                    for p in range(LANES):
-                        gain_total[onto, of, p] += gain_part[of, onto, p]
-                        gain_part[of, onto, p] = 0
+            for of in range(n_types):
+                for onto in range(n_types):
+                    for p in range(lanes):
+                        gain_total[onto, of, p] += gain_part[of * n_types + onto, p]
+                        gain_part[of * n_types + onto, p] = 0
     _add_samples(adjoint, grad_rates[0], observed, first_trial, used)
-    last_state = states[len(values)]
-    for lane in range(LANES):
+    last_state = marks[-1]
+    for lane in range(lanes):
         finite = True
         for i in range(n):
             finite = finite and np.isfinite(last_state[i, lane])
@@ -347,48 +378,60 @@ def _reverse(
 
 @compiled
 @no_type_check
+def _between_marks(states, marks, values, mark, blend, couplings, stage_weights, width):
+    """The states from a mark to the next one, once more."""
+    n_stages = len(stage_weights)
+    first = mark * _STRIDE
+    for step in range(first, min(first + _STRIDE, len(values) // n_stages)):
+        here = states[step - first]
+        here[0] = marks[mark] if step == first else states[step - first - 1, n_stages]
+        for stage in range(n_stages):
+            x = values[step * n_stages + stage]
+            _advance(here, x, stage, blend, couplings[stage], stage_weights[stage], width)
+
+
+@compiled
+@no_type_check
 def _add_samples(adjoint, gradient, observed, first_trial, used):
-    for k in range(len(observed)):
-        for lane in range(used):
+    for lane in range(used):
+        for k in range(len(observed)):
             adjoint[observed[k], lane] += gradient[first_trial + lane, k]
 
 
-# One loop over lanes for each array that is written: more, and the compiler no longer turns them into vectors.
+@compiled
+@no_type_check
+def _stage_gradients(
+    sbar, delta, adjoint, slopes, phi, s, blend, b, c, is_last, velocity, velocity_total, bias_total, blend_total, width
+):
+    """Of one stage: kbar = b rbar' + c sbar, delta = a phi' kbar, -a kbar to sbar, and the sums by neuron."""
+    omega = load(velocity, 0, width)
+    for i in range(len(s)):
+        kbar = b * load(adjoint, i, width)
+        if not is_last:
+            kbar += c * load(sbar, i, width)
+        d = (blend[i] * kbar) * load(slopes, i, width)
+        store(delta, i, d)
+        store(sbar, i, (-blend[i]) * kbar)
+        store(velocity_total, i, load(velocity_total, i, width) + d * omega)
+        store(bias_total, i, load(bias_total, i, width) + d)
+        store(blend_total, i, load(blend_total, i, width) + kbar * (load(phi, i, width) - load(s, i, width)))
 
 
 @compiled
 @no_type_check
-def _stage_gradients(kbar, delta, sbar, adjoint, slope, blend, b, c):
-    """Of one stage: kbar = b rbar' + c sbar, delta = a phi' kbar, and -a kbar, to which sbar is yet to be added."""
-    n, lanes = kbar.shape
-    for i in range(n):
-        a = blend[i]
-        for p in range(lanes):
-            kbar[i, p] = b * adjoint[i, p] + c * sbar[i, p]
-        for p in range(lanes):
-            delta[i, p] = slope[i, p] * kbar[i, p]
-        for p in range(lanes):
-            sbar[i, p] = -a * kbar[i, p]
-
-
-@compiled
-@no_type_check
-def _add_products(velocity_total, bias_total, blend_total, delta, kbar, velocity, phi, s):
-    """The sums by neuron: velocity delta, delta, kbar (phi - s)."""
-    n, lanes = delta.shape
-    for i in range(n):
-        for p in range(lanes):
-            velocity_total[i, p] += delta[i, p] * velocity[p]
-    _add(bias_total, delta)
-    for i in range(n):
-        for p in range(lanes):
-            blend_total[i, p] += kbar[i, p] * (phi[i, p] - s[i, p])
-
-
-@compiled
-@no_type_check
-def _add(total, part):
-    n, lanes = total.shape
-    for i in range(n):
-        for p in range(lanes):
-            total[i, p] += part[i, p]
+def _along_columns(
+    total, onward, sbar, delta, s, pointer, post, value, type_index, n_types, gain_onto, gain_part, width
+):
+    """Of every neuron j: sum_A g_AB U_jA to sbar, U_jA s_j to the gains, and total = onward + sbar."""
+    nothing = zero(delta, width)
+    for j in range(len(s)):
+        first_pair, first_pointer = type_index[j] * n_types, j * n_types
+        own, back = load(s, j, width), load(sbar, j, width)
+        for onto in range(n_types):
+            first, last = pointer[first_pointer + onto], pointer[first_pointer + onto + 1]
+            if first < last:
+                pair, u = first_pair + onto, weighted_sum(nothing, delta, post, value, first, last)
+                back += gain_onto[pair] * u
+                store(gain_part, pair, load(gain_part, pair, width) + u * own)
+        store(sbar, j, back)
+        store(total, j, load(onward, j, width) + back)

@@ -1,8 +1,9 @@
 """Compiled stepping of rates together with their derivatives. Knows no tensor, no error and no parameter family.
 
-One trial is one thread's work. Its derivatives are laid out [block, neuron, lane]: a block holds ``LANES`` directions,
-so that the derivatives of all neurons by them fit into the first-level cache while the connections are walked, once per
-block. The rates themselves are walked once per stage, type by type, because the gains' derivatives need those sums.
+One trial is one thread's work. Its derivatives are laid out [block, neuron, lane]: a block holds as many directions as
+fit into a cache line, so that the derivatives of all neurons by them stay in the first-level cache while the
+connections are walked, once per block. The rates themselves are walked once per stage, type by type, because the gains'
+derivatives need those sums.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from numba import njit
 
-from connectome_sim.solve.compiled import add_connections, add_row, compiled
+from connectome_sim.solve.compiled import compiled
+from connectome_sim.solve.rows import load, store, weighted_sum
 
 # Sums may be reordered. Infinities and NaN keep their meaning: a trial that diverged must show.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -34,12 +36,12 @@ class Network(NamedTuple):
 
 
 class Along(NamedTuple):
-    """Derivatives of the fields of ``Network`` along each direction, in Q blocks of ``LANES`` directions."""
+    """Derivatives of the fields of ``Network`` along each direction, in Q blocks of directions."""
 
-    gain: np.ndarray  # [Q, K, K, LANES]
-    bias: np.ndarray  # [Q, N, LANES]
-    velocity_input: np.ndarray  # [Q, N, LANES]
-    blend: np.ndarray  # [Q, N, LANES]
+    gain: np.ndarray  # [Q, K, K, lane]
+    bias: np.ndarray  # [Q, N, lane]
+    velocity_input: np.ndarray  # [Q, N, lane]
+    blend: np.ndarray  # [Q, N, lane]
     moves_gain: np.ndarray  # [Q, K, K]: whether any direction of the block moves that gain
 
 
@@ -54,10 +56,10 @@ class Steps(NamedTuple):
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 @no_type_check
-def integrate(state, tangent, rates, tangents, omega, current, observed, network, along, steps):
-    """Step a trial through its drive; ``state`` [N] and ``tangent`` [Q, N, LANES] are taken to the end.
+def integrate(state, tangent, rates, tangents, omega, current, observed, network, along, steps, width):
+    """Step a trial through its drive; ``state`` [N] and ``tangent`` [Q, N, lane] are taken to the end.
 
-    The observed neurons go to ``rates`` [samples, M] and ``tangents`` [samples, Q, M, LANES].
+    The observed neurons go to ``rates`` [samples, M] and ``tangents`` [samples, Q, M, lane].
     """
     r, w = state.copy(), tangent.copy()
     r_new, w_new = np.empty_like(r), np.empty_like(w)
@@ -65,26 +67,24 @@ def integrate(state, tangent, rates, tangents, omega, current, observed, network
     other = np.empty_like(r), np.empty_like(w)
     sums = np.zeros((len(r), len(network.gain)), r.dtype)
     gap, a_slope = np.empty_like(r), np.empty_like(r)
-    external, dx = np.empty_like(w[0]), np.empty_like(w[0])
     stages = len(steps.weights)
     for t in range(len(omega)):
         for _ in range(steps.substeps):
-            r_new[:] = r
             s, v = r, w
             s_next, v_next = one
             for stage in range(stages):
                 weight, coupling = steps.weights[stage], steps.couplings[stage]
-                last = stage + 1 == stages
+                first, last = stage == 0, stage + 1 == stages
                 _evaluate(s, omega[t], current, network, sums, gap, a_slope)
                 for i in range(len(r)):
-                    r_new[i] += weight * network.blend[i] * gap[i]
+                    r_new[i] = (r[i] if first else r_new[i]) + weight * network.blend[i] * gap[i]
                     s_next[i] = r[i] + coupling * network.blend[i] * gap[i]
+                so_far = w if first else w_new
                 for q in range(len(w)):
-                    _total_input(q, v[q], omega[t], network, along, sums, external, dx)
-                    _slopes(dx, v[q], along.blend[q], a_slope, network.blend, gap)
-                    _scaled_sum(w_new[q], w[q] if stage == 0 else w_new[q], weight, dx)
-                    if not last:
-                        _scaled_sum(v_next[q], w[q], coupling, dx)
+                    _along_block(
+                        q, v[q], w[q], so_far[q], w_new[q], v_next[q], omega[t], network, along,
+                        sums, gap, a_slope, weight, coupling, last, width,
+                    )  # fmt: skip
                 s, v = s_next, v_next
                 s_next, v_next = other if stage % 2 == 0 else one
             r, r_new = r_new, r
@@ -116,42 +116,31 @@ def _evaluate(s, omega, current, network, sums, gap, a_slope):
         gap[i], a_slope[i] = phi - s[i], network.blend[i] * slope
 
 
-# Loops over lanes that write one array and read few: with more, the compiler no longer turns them into vectors.
-
-
 @compiled
 @no_type_check
-def _total_input(q, v, omega, network, along, sums, external, dx):
-    """Derivatives of every neuron's total input along the directions of block ``q`` [N, LANES], to ``dx``."""
-    n_types = len(network.gain)
-    _scaled_sum(external, along.bias[q], omega, along.velocity_input[q])
-    for i in range(len(dx)):
-        kind = network.type_index[i]
+def _along_block(
+    q, v, start, so_far, after, v_next, omega, network, along, sums, gap, a_slope, weight, coupling, last, width
+):
+    """One stage of the derivatives along the directions of block ``q``, all [N, lane].
+
+    With xdot the derivative of the total input, kdot = a phi' xdot - a v + adot (phi - s), after = so_far + b kdot and,
+    if it is not the last stage, v_next = start + c kdot.
+    """
+    n, n_types = len(v), len(network.gain)
+    first_row = q * n  # of the arrays [Q, N, lane]
+    for i in range(n):
+        kind, row = network.type_index[i], first_row + i
+        external = load(along.bias, row, width) + omega * load(along.velocity_input, row, width)
+        first_pair = (q * n_types + kind) * n_types
         for other in range(n_types):
             if along.moves_gain[q, kind, other]:
-                add_row(external, i, sums[i, other], along.gain[q, kind], other)
-    for i in range(len(dx)):
-        first, last = network.pointer[i * n_types], network.pointer[(i + 1) * n_types]
-        add_connections(dx, external, v, i, network.pre, network.weight, first, last)
-
-
-@compiled
-@no_type_check
-def _slopes(dx, v, along_blend, a_slope, blend, gap):
-    """From dx to the derivative of a stage's slope: a phi' dx - a v + adot (phi - s)."""
-    n, lanes = dx.shape
-    for i in range(n):
-        for p in range(lanes):
-            dx[i, p] = a_slope[i] * dx[i, p] - blend[i] * v[i, p] + along_blend[i, p] * gap[i]
-
-
-@compiled
-@no_type_check
-def _scaled_sum(result, one, factor, other):
-    n, lanes = result.shape
-    for i in range(n):
-        for p in range(lanes):
-            result[i, p] = one[i, p] + factor * other[i, p]
+                external += sums[i, other] * load(along.gain, first_pair + other, width)
+        first, past = network.pointer[i * n_types], network.pointer[(i + 1) * n_types]
+        x = weighted_sum(external, v, network.pre, network.weight, first, past)
+        k = a_slope[i] * x - network.blend[i] * load(v, i, width) + gap[i] * load(along.blend, row, width)
+        store(after, i, load(so_far, i, width) + weight * k)
+        if not last:
+            store(v_next, i, load(start, i, width) + coupling * k)
 
 
 @njit(fastmath=_FAST, cache=True)

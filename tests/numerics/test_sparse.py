@@ -20,7 +20,6 @@ from connectome_sim.model import Drive, RateNetwork
 from connectome_sim.model.activation import ACTIVATIONS
 from connectome_sim.model.wiring import Wiring
 from connectome_sim.solve import SolveOptions, Status, compiled, fused, solve, sparse
-from connectome_sim.solve.compiled import LANES
 from connectome_sim.solve.dense import DENSE, DenseKernel
 from connectome_sim.solve.options import FUSED_METHODS
 from connectome_sim.solve.sparse import SPARSE
@@ -28,6 +27,7 @@ from connectome_sim.solve.threads import share
 from tests.numerics import small
 
 N = 37  # not a multiple of any vector length
+LANES = 16  # the most trials in a group
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 

@@ -17,7 +17,6 @@ from connectome_sim.model.parameters import Parameters, ParameterSpec
 from connectome_sim.model.rate import TypedWeights, build_network
 from connectome_sim.model.wiring import Wiring
 from connectome_sim.solve import SolveOptions, fused, solve
-from connectome_sim.solve.compiled import LANES
 from connectome_sim.solve.dense import DENSE
 from connectome_sim.solve.options import FUSED_METHODS
 from connectome_sim.solve.problem import Kernel
@@ -28,6 +27,7 @@ from tests.unit import circuits
 
 WIRING = typed_ring.wiring()  # 40 neurons of three types, two of the nine type pairs without a synapse
 N = WIRING.n_neurons
+LANES = 16  # the most trials in a group
 OBSERVED = torch.tensor([3, 0, 39, 20])
 START = small.initial(n=N)
 STEPS, EVERY = 36, 3  # more steps than the gains' gradient is summed in single precision for
@@ -314,14 +314,17 @@ def test_families_that_stay_have_no_gradient_and_cost_none() -> None:
         assert torch.equal(one, other)
 
 
-def test_threads_change_nothing() -> None:
-    """A group of trials is one piece of work, and what they add up is added in one order."""
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("b", [LANES - 3, LANES, 3 * LANES + 1])
+def test_threads_change_nothing(b: int, dtype: torch.dtype) -> None:
+    """A group of trials is one piece of work, whatever its size, and what they add up is added in one order."""
     threads, found = torch.get_num_threads(), []
     try:
-        for count in (1, 3):
+        for count in (1, 3, 8):
             torch.set_num_threads(count)
-            found.append(gradients(SPARSE, parameters(), drive(b=3 * LANES + 1)))
+            found.append(gradients(SPARSE, parameters(), drive(b=b), wiring=WIRING.to(dtype=dtype)))
     finally:
         torch.set_num_threads(threads)
-    for name, one in found[0].items():
-        assert torch.equal(one, found[1][name]), name
+    for other in found[1:]:
+        for name, one in found[0].items():
+            assert torch.equal(one, other[name]), name

@@ -26,8 +26,8 @@ def from_rows(listed: Connectivity, n_types: int) -> np.ndarray:
                 j = listed.row_pre[k]
                 assert listed.type_index[j] == of
                 assert listed.row_pair[k] == listed.type_index[i] * n_types + of
-                assert dense[i, j] == 0
-                dense[i, j] = listed.row_value[k]
+                assert dense[i, j] == 0 or listed.row_value[k] == 0
+                dense[i, j] += listed.row_value[k]
     return dense
 
 
@@ -40,25 +40,25 @@ def from_columns(listed: Connectivity, n_types: int) -> np.ndarray:
             for k in range(listed.column_pointer[j * n_types + onto], listed.column_pointer[j * n_types + onto + 1]):
                 i = listed.column_post[k]
                 assert listed.type_index[i] == onto
-                assert dense[i, j] == 0
-                dense[i, j] = listed.column_value[k]
+                assert dense[i, j] == 0 or listed.column_value[k] == 0
+                dense[i, j] += listed.column_value[k]
     return dense
 
 
 def test_a_small_matrix_by_hand() -> None:
     listed = compressed(MATRIX, TYPES, 3)
-    assert listed.row_pointer.tolist() == [0, 2, 2, 2, 2, 2, 2, 3, 3, 4, 5, 5, 6]
-    assert listed.row_pre.tolist() == [1, 3, 1, 0, 3, 0]
-    assert listed.row_value.tolist() == [2.0, -1.0, 4.0, 3.0, 6.0, 5.0]
-    assert listed.row_pair.tolist() == [6, 6, 6, 8, 0, 2]
-    assert listed.column_pointer.tolist() == [0, 1, 1, 2, 2, 2, 4, 4, 4, 4, 5, 5, 6]
-    assert listed.column_post.tolist() == [3, 2, 0, 2, 3, 0]
-    assert listed.column_value.tolist() == [5.0, 3.0, 2.0, 4.0, 6.0, -1.0]
+    assert listed.row_pointer.tolist() == [0, 2, 2, 2, 2, 2, 2, 4, 4, 6, 8, 8, 10]
+    assert listed.row_pre.tolist() == [1, 3, 1, 1, 0, 0, 3, 3, 0, 0]
+    assert listed.row_value.tolist() == [2, -1, 4, 0, 3, 0, 6, 0, 5, 0]
+    assert listed.row_pair.tolist() == [6, 6, 6, 6, 8, 8, 0, 0, 2, 2]
+    assert listed.column_pointer.tolist() == [0, 2, 2, 4, 4, 4, 6, 6, 6, 6, 8, 8, 10]
+    assert listed.column_post.tolist() == [3, 3, 2, 2, 0, 2, 3, 3, 0, 0]
+    assert listed.column_value.tolist() == [5, 0, 3, 0, 2, 4, 6, 0, -1, 0]
 
 
 @given(st.integers(1, 9), st.integers(1, 5), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_rows_and_columns_each_give_back_the_matrix(n: int, n_types: int, share: float, seed: int) -> None:
-    """Also with types without neurons and neurons without connections; nothing is listed twice."""
+    """Also with types without neurons and neurons without connections; nothing is listed twice, and lists are even."""
     random = np.random.default_rng(seed)
     matrix = random.normal(size=(n, n)) * (random.random((n, n)) < share)
     listed = compressed(matrix, random.integers(0, n_types, size=n), n_types)
@@ -66,8 +66,9 @@ def test_rows_and_columns_each_give_back_the_matrix(n: int, n_types: int, share:
     np.testing.assert_array_equal(from_columns(listed, n_types), matrix)
     for pointer in (listed.row_pointer, listed.column_pointer):
         assert pointer.shape == (n * n_types + 1,)
-        assert pointer[0] == 0 and pointer[-1] == np.count_nonzero(matrix)
-        assert (np.diff(pointer) >= 0).all()
+        assert pointer[0] == 0 and (np.diff(pointer) >= 0).all() and not (np.diff(pointer) % 2).any()
+    for values in (listed.row_value, listed.column_value):
+        assert np.count_nonzero(values) == np.count_nonzero(matrix)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -91,7 +91,7 @@ def test_typed_weights_make_the_weights() -> None:
     listed, gain = typed.connectivity, typed.gain.detach().flatten().numpy()
     post = np.repeat(np.arange(network.n_neurons), np.diff(listed.row_pointer[:: len(typed.gain)]))
     made = np.zeros(network.weights.shape)
-    made[post, listed.row_pre] = gain[listed.row_pair] * listed.row_value
+    np.add.at(made, (post, listed.row_pre), gain[listed.row_pair] * listed.row_value)
     np.testing.assert_array_equal(made, network.weights.detach().numpy())
 
 
