@@ -11,7 +11,7 @@ import torch
 from connectome_sim.solve import buffers
 from connectome_sim.solve.buffers import buffer
 
-LARGE = (3, 500, 700)
+LARGE = (3, 1000, 700)
 
 
 @pytest.fixture(autouse=True)
