@@ -15,7 +15,7 @@ from connectome_sim.losses import Observation, WeightedLoss, total
 
 Terms = Mapping[str, WeightedLoss]
 
-_ROOT_GUARD = 1e-12  # chosen: a residual below it, a loss value of some 1e-24, counts as 0 and has no derivative
+RESIDUAL_GUARD = 1e-12  # chosen: a residual below it, a loss value of some 1e-24, counts as 0 and has no derivative
 _NEGATIVE = -1e-9  # chosen: a value above it is a 0 with rounding error
 _FORWARDS = Lock()  # PyTorch differentiates forwards in one thread at a time: it keeps the level in a global
 
@@ -103,6 +103,6 @@ def _residuals(name: str, weight: float, values: Tensor, derivatives: Tensor) ->
         )
     scale = weight / len(values)
     residual = torch.sqrt(2 * scale * values.clamp(min=0))
-    counts = residual > _ROOT_GUARD
+    counts = residual > RESIDUAL_GUARD
     slope = scale * derivatives / torch.where(counts, residual, 1.0)[:, None]
     return residual, torch.where(counts[:, None], slope, 0.0)

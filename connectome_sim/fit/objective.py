@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +14,7 @@ from connectome_sim.errors import FitError, SolveError
 from connectome_sim.fit.directions import log_gain_directions, parameter_directions
 from connectome_sim.fit.linearise import Linearised, Terms, linearised
 from connectome_sim.fit.options import FitOptions, Stage
+from connectome_sim.fit.sketch import Sketched, residuals
 from connectome_sim.losses import Observation, observe, total
 from connectome_sim.losses.phase_integration import PhaseIntegration
 from connectome_sim.model.activation import Activation
@@ -21,7 +24,8 @@ from connectome_sim.model.rate import RateNetwork, build_network
 from connectome_sim.model.wiring import Wiring
 from connectome_sim.readout import Readout
 from connectome_sim.solve import SolveOptions, solve
-from connectome_sim.solve.sensitivity import Sensitivity, sensitivities
+from connectome_sim.solve.pullback import Recording, record
+from connectome_sim.solve.sensitivity import Directions, Sensitivity, sensitivities
 from connectome_sim.tasks import Trials, generator, training
 
 
@@ -127,6 +131,69 @@ class Objective:
             chunk=chunk,
         )
 
+    def sketch(
+        self, parameters: Parameters, trials: Trials, terms: Terms, *, count: int, random: Generator
+    ) -> Sketched:
+        """Total, gradient, and the Gauss-Newton matrix from ``count`` random sums of residuals per trial.
+
+        The losses see what :meth:`linearise` shows them.
+
+        Raises:
+            FitError: too many diverged trials, a loss or derivative that is not finite, or one that compares trials.
+            SolveError: a solver other than the fused one, or a device other than the CPU.
+        """
+        step = self._own_step("random sums are")
+        with torch.no_grad():
+            network = self.network(parameters)
+        directions = parameter_directions(parameters, self.wiring)
+        self.solve.check_step(network)
+        state, observed = self._silent(trials), self.wiring.epg_mask.nonzero().flatten()
+        valid = torch.ones(trials.n_trials, dtype=torch.bool)
+        recordings = []
+        *before, last = self._phases(trials)
+        for drive in (*before, last):
+            every = self.options.sample_every if drive is last else drive.n_steps
+            recording = record(
+                network, state, drive, method=self.solve.method, step=step, observed=observed, sample_every=every
+            )
+            recordings.append(recording)
+            valid = valid & recording.ok
+            state = torch.where(valid[:, None], recording.final, 0.0)
+        self._check_diverged(valid)
+        rates = torch.where(valid[:, None], recordings[-1].rates, 0.0).double().requires_grad_()
+        log_gains = _log_gains(parameters).detach().double().requires_grad_()
+        observation = self._observation(rates, log_gains, trials, valid)
+        value, report = total(terms, observation)
+        by_raw = log_gain_directions(parameters)
+
+        def by_trial(scalar: Tensor) -> Tensor:
+            """Gradient through the rates, [B, P]."""
+            return _pulled(recordings, torch.autograd.grad(scalar, rates, retain_graph=True)[0], directions)
+
+        def by_gains(scalar: Tensor) -> Tensor:
+            """Gradient through the log-gains, [P]."""
+            found = torch.autograd.grad(scalar, log_gains, retain_graph=True, allow_unused=True)[0]
+            return by_raw.new_zeros(len(by_raw)) if found is None else by_raw @ found
+
+        found = residuals(terms, observation, rates)
+        rows = torch.cat([by_trial(one) for one in found.random_sums(count, random)]) / math.sqrt(count)
+        pulled = [by_gains(one) for residual in found.of_gains for one in residual]
+        jacobian = torch.cat([rows, torch.stack(pulled)]) if pulled else rows
+        gradient = by_trial(value).sum(dim=0) + by_gains(value)
+        if not (torch.isfinite(jacobian).all() and torch.isfinite(gradient).all()):
+            raise FitError("a loss or its derivative is not finite; tighten the parameter bounds")
+        means = {name: float(mean) for name, mean in report.items()}
+        return Sketched(float(value.detach()), means, gradient, jacobian.T @ jacobian)
+
+    def _own_step(self, what: str) -> float:
+        """The step of the fused solver, without which there are no derivatives but by autograd."""
+        if self.solve.backend != "fused" or self.solve.step is None:
+            raise SolveError(
+                f"solve, field 'backend': got {self.solve.backend!r}, wanted 'fused': {what} carried along "
+                "with its steps; use stages with optimizer adam for another backend"
+            )
+        return self.solve.step
+
     def _phases(self, trials: Trials) -> tuple[Drive, Drive, Drive]:
         """Cue, settling, trial."""
         o, omega = self.options, trials.angular_velocity
@@ -162,11 +229,7 @@ class Objective:
 
     def _sensitivities(self, parameters: Parameters, trials: Trials) -> Sensitivity:
         """Rates of the trial itself and their derivatives, observed as :meth:`linearise` says."""
-        if self.solve.backend != "fused" or self.solve.step is None:
-            raise SolveError(
-                f"solve, field 'backend': got {self.solve.backend!r}, wanted 'fused': sensitivities are carried along "
-                "with its steps; use stages with optimizer adam for another backend"
-            )
+        step = self._own_step("sensitivities are")
         network, directions = self.network(parameters), parameter_directions(parameters, self.wiring)
         self.solve.check_step(network)
         state, tangents = self._silent(trials), None
@@ -178,7 +241,7 @@ class Objective:
                 drive,
                 directions,
                 method=self.solve.method,
-                step=self.solve.step,
+                step=step,
                 observed=self.wiring.epg_mask.nonzero().flatten(),
                 sample_every=self.options.sample_every if drive is last else drive.n_steps,
                 initial_tangents=tangents,
@@ -214,6 +277,23 @@ class Objective:
                 f"{failed} of {len(valid)} trials diverged (allowed share {self.options.largest_failed_share:g}); "
                 "use smaller steps of the optimizer or tighter parameter bounds"
             )
+
+
+def _pulled(recordings: Sequence[Recording], grad_rates: Tensor, directions: Directions) -> Tensor:
+    """Gradient of a function of the last recording's rates by each direction, trial by trial [B, P], float64."""
+    moved = {
+        name: getattr(directions, name).double().flatten(end_dim=-2)
+        for name in ("gain", "bias", "time_constant", "velocity_input")
+    }
+    rows, onward = grad_rates.new_zeros(grad_rates.shape[1], directions.count), None
+    for recording in reversed(recordings):
+        if onward is None:
+            found = recording.pull(grad_rates, torch.zeros_like(recording.final))
+        else:
+            found = recording.pull(torch.zeros_like(recording.rates), onward)
+        rows += sum(getattr(found, name).flatten(start_dim=1) @ along for name, along in moved.items())
+        onward = found.initial
+    return rows
 
 
 def _log_gains(parameters: Parameters) -> Tensor:

@@ -92,7 +92,31 @@ class SparseKernel:
         Trials that diverged have no gradient.
         """
         p = problem
-        assert p.connectivity is not None and p.gain is not None  # what the fused backend looks at first
+        gain, by_neuron, initial = self.by_trial(p, tape, grad_rates, grad_final)
+        assert p.gain is not None
+        bias, blend, velocity = by_neuron.sum(dim=-1).to(p.bias.dtype)
+        return Gradients(
+            weights=None,
+            gain=gain.sum(dim=-1).to(p.gain.dtype) if need_weights else None,
+            bias=bias,
+            blend=blend,
+            velocity_input=velocity,
+            initial=initial,
+            angular_velocity=None,
+            current=None,
+        )
+
+    def by_trial(
+        self, problem: Problem, tape: Tape, grad_rates: Tensor, grad_final: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the gradients are sums of over trials.
+
+        Returns:
+            By gain [post type, pre type, batch] and by bias, blend and velocity input [3, neuron, batch], float64; by
+            initial state [batch, neuron].
+        """
+        p = problem
+        assert p.connectivity is not None and p.gain is not None  # what those who call look at first
         marks, values = tape
         groups, _, n, lanes = marks.shape
         k, batch = len(p.gain), len(p.initial)
@@ -123,17 +147,7 @@ class SparseKernel:
             lambda g: _reverse(g * lanes, gain[g], *by_neuron[g], into, kept_marks[g], kept_values[g], *inputs),
             groups,
         )
-        bias, blend, velocity = torch.from_numpy(_over_trials(by_neuron, batch)).to(p.bias.dtype)
-        return Gradients(
-            weights=None,
-            gain=torch.from_numpy(_over_trials(gain, batch)).to(p.gain.dtype) if need_weights else None,
-            bias=bias,
-            blend=blend,
-            velocity_input=velocity,
-            initial=initial,
-            angular_velocity=None,
-            current=None,
-        )
+        return _in_a_row(gain, batch), _in_a_row(by_neuron, batch), initial
 
 
 SPARSE = SparseKernel()
@@ -152,10 +166,10 @@ def _lanes(batch: int, dtype: torch.dtype) -> int:
     return 8 if few or dtype == torch.float64 else 16
 
 
-def _over_trials(sums: np.ndarray, batch: int) -> np.ndarray:
-    """[group, ..., lane] -> [...] in double precision, the same whatever the number of lanes."""
+def _in_a_row(sums: np.ndarray, batch: int) -> Tensor:
+    """[group, ..., lane] -> [..., batch], float64: the same whatever the number of lanes."""
     by_trial = np.moveaxis(sums, 0, -2).reshape(*sums.shape[1:-1], -1)[..., :batch]
-    return np.ascontiguousarray(by_trial, dtype=np.float64).sum(axis=-1)
+    return torch.from_numpy(np.ascontiguousarray(by_trial, dtype=np.float64))
 
 
 def _observed(problem: Problem) -> np.ndarray:
