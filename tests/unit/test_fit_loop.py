@@ -444,6 +444,7 @@ TWO_STAGES = typed_ring.options(
 METHODS = {
     "adam": by_name(Adam()),
     "gauss_newton": by_name(GaussNewton()),
+    "sketched": by_name(GaussNewton(sketches=2, memory=0.5)),
     "both": {"adam": Adam(), "gauss_newton": GaussNewton()},
 }
 

@@ -87,7 +87,7 @@ def test_what_is_not_trainable_stays() -> None:
         assert torch.equal(parameters.raw[family], raw)
 
 
-@pytest.mark.parametrize("method", [Adam(learning_rate=0.01, warm_up=0), GaussNewton()])
+@pytest.mark.parametrize("method", [Adam(learning_rate=0.01, warm_up=0), GaussNewton(), GaussNewton(sketches=8)])
 def test_the_losses_of_a_fit_fall_on_a_batch_that_stays(method: Adam | GaussNewton) -> None:
     objective, parameters = typed_ring.problem(fit_options=OPTIONS)
     running, trials = method.start(parameters), objective.trials(0, STAGE)

@@ -59,6 +59,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: GaussNewton(tries=0), "optimizer gauss_newton, tries: got 0"),
         (lambda: GaussNewton(memory=1.0), "optimizer gauss_newton, memory: got 1.0"),
         (lambda: GaussNewton(memory=-0.1), "optimizer gauss_newton, memory: got -0.1"),
+        (lambda: GaussNewton(sketches=-1), "optimizer gauss_newton, sketches: got -1, wanted 0 or more"),
         (lambda: GaussNewton(redraw_every=0), "optimizer gauss_newton, redraw_every: got 0"),
         (lambda: GaussNewton(validate_every=-1), "optimizer gauss_newton, validate_every: got -1"),
     ],
