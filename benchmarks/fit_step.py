@@ -6,7 +6,7 @@ step, and ends with the gradient of the parameters. Sides take turns; medians, a
 from float64 autograd of the plain loop. Threads that wait are asleep on our side, as the command line sets it, and spin
 on the others, which are several times slower otherwise; so there are two processes, of which one works at a time.
 
-- ``torchdiffeq lookup``: ``odeint`` with a right-hand side that looks its velocity up by time.
+- ``torchdiffeq lookup``: ``odeint`` with a right-hand side that looks its velocity up.
 - ``torchdiffeq best``: the same with inputs computed once and taken from a list, so that nothing is indexed.
 - ``loop``: the plain loop over steps with autograd.
 - ``jax``: the faster one of ``jax.lax.scan`` and diffrax, jitted, compile time not counted (only where installed).
@@ -105,17 +105,14 @@ def loop(task: Task, method: str) -> Tensor:
 
 def torchdiffeq(task: Task, method: str, *, lookup: bool) -> Tensor:
     network = task.network()
-    transposed, steps = network.weights.T, len(task.omega)
+    transposed = network.weights.T
     inputs = () if lookup else (task.omega[..., None] * network.velocity_input + network.bias).unbind()
     taken = iter(range(10**9))
     evaluations = 1 if method == "euler" else 2
 
     def right_hand_side(t: Tensor, r: Tensor) -> Tensor:
-        if lookup:
-            k = min(int(t / STEP + 1e-3), steps - 1)
-            x = task.omega[k][:, None] * network.velocity_input + network.bias
-        else:
-            x = inputs[next(taken) // evaluations]
+        k = next(taken) // evaluations  # both stages of a step have its velocity, also the one at its end
+        x = task.omega[k][:, None] * network.velocity_input + network.bias if lookup else inputs[k]
         return (torch.sigmoid(torch.addmm(x, r, transposed)) - r) / network.time_constant
 
     times = torch.arange(steps + 1, dtype=torch.float64) * STEP
