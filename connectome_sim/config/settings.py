@@ -12,7 +12,7 @@ import torch
 
 from connectome_sim.config.conversion import typed
 from connectome_sim.connectome import download
-from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, head_direction_circuit
+from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, RING_ORDERS, head_direction_circuit, labelled_circuit
 from connectome_sim.errors import ConfigError, StepError
 from connectome_sim.evaluate import FULL, PROBES, Protocol, check_step, evaluate, metric_names, success
 from connectome_sim.fit import POLISH, Adam, FitOptions, GaussNewton, SpectralStart
@@ -49,12 +49,14 @@ class ConnectomeConfig:
         circuit: a named circuit.
         classes: circuit classes, in the place of a named circuit.
         min_count: connections of fewer synapses are left out.
+        ring_order: "anatomy": ring angles from the neuron table or the instance names; "matrix": from the counts alone.
         signs: class -> +1 or -1, on top of the known ones.
         sign_overrides: postsynaptic class -> presynaptic class -> +1 or -1.
         strict: a connection to an unknown neuron is an error.
 
     Raises:
-        ConfigError: unknown circuit, class or source; a sign that is not +1 or -1; a seed or count out of range.
+        ConfigError: unknown circuit, class, source or ring order; a sign that is not +1 or -1; a seed or count out of
+            range.
     """
 
     source: str = "hemibrain"
@@ -63,6 +65,7 @@ class ConnectomeConfig:
     circuit: str = "core"
     classes: tuple[str, ...] = ()
     min_count: int = _default(head_direction_circuit, "min_count")
+    ring_order: str = _default(labelled_circuit, "ring_order")
     signs: Mapping[str, int] = field(default_factory=dict)
     sign_overrides: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     strict: bool = _default(download.load, "strict")
@@ -73,6 +76,8 @@ class ConnectomeConfig:
             raise ConfigError(f"source: got {self.source!r}, wanted one of {known}, or a path that contains '/' or '.'")
         if self.circuit not in CIRCUITS:
             raise ConfigError(f"circuit: got {self.circuit!r}, wanted one of {', '.join(CIRCUITS)}")
+        if self.ring_order not in RING_ORDERS:
+            raise ConfigError(f"ring_order: got {self.ring_order!r}, wanted one of {', '.join(RING_ORDERS)}")
         names = (
             *self.classes,
             *self.signs,

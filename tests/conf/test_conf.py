@@ -215,6 +215,7 @@ BAD_VALUES = [  # override, error, what the message must name
     ("connectome.classes=[EPG,Foo]", ConfigError, "Foo"),
     ("connectome.signs={EPG: 2}", ConfigError, "sign"),
     ("connectome.min_count=0", ConfigError, "min_count"),
+    ("connectome.ring_order=names", ConfigError, "ring_order"),
     ("velocity.types=[]", ConfigError, "velocity"),
     ("velocity.signs={PEN_c: 1}", ConfigError, "PEN_c"),
     ("loss.total={loss: bump, weight: 1}", ConfigError, "loss.total"),
