@@ -371,13 +371,78 @@ class ExportConfig:
 
     Attributes:
         run: one or more run folders; more become the members of one file.
+        ensemble: name of a shipped ensemble, or its folder, in the place of runs: all its members.
         out: the file to write.
         overwrite: replace a file of that name.
+
+    Raises:
+        ConfigError: neither runs nor an ensemble, or both.
+    """
+
+    run: tuple[str, ...] = ()
+    ensemble: str = ""
+    out: str
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.run) == bool(self.ensemble):
+            raise ConfigError(
+                f"run: got {list(self.run)} with ensemble={self.ensemble!r}, wanted one or more run folders, or an "
+                "ensemble"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """What ``ensemble`` is told.
+
+    Attributes:
+        run: the run folders of the members; an entry with ``*`` stands for all folders of that pattern.
+        out: folder of the ensemble; its last part is the ensemble's name.
+        failed: also take fits that failed.
+        command: what fitted the members; worked out from the runs where empty.
     """
 
     run: tuple[str, ...]
     out: str
+    failed: bool = False
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.run:
+            raise ConfigError("run: got none, wanted one or more run folders")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolutionsConfig:
+    """What ``solutions`` is told.
+
+    Attributes:
+        ensemble: name of a shipped ensemble, or its folder.
+        out: folder for the results.
+        member: number of the member at which stiff and sloppy directions are worked out.
+        batches: batches of trials that standard errors come from.
+        threads: CPU threads; what PyTorch chooses where None.
+        formats: of the figure: png, pdf, svg.
+        overwrite: replace earlier results in that folder.
+
+    Raises:
+        ConfigError: no ensemble, a negative member, or fewer than two batches.
+    """
+
+    ensemble: str
+    out: str
+    member: int = 0
+    batches: int = 8
+    threads: int | None = None
+    formats: tuple[str, ...] = ("png", "pdf")
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.ensemble:
+            raise ConfigError("ensemble: got none, wanted the name or folder of an ensemble")
+        if self.member < 0 or self.batches < 2:
+            raise ConfigError(f"got member={self.member}, batches={self.batches}, wanted at least 0, and 2")
 
 
 def _check_divides(time_step: float, step: float) -> None:
