@@ -14,6 +14,7 @@ from connectome_sim.build.ensembles import Ensemble, EnsembleMember, load_ensemb
 from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
 from connectome_sim.build.objects import circuit, source, wiring
 from connectome_sim.build.scores import score_table
+from connectome_sim.build.solutions import run_solutions
 from connectome_sim.build.sweep import Ended, Member, run_evaluations, run_fits
 from connectome_sim.build.verbs import run_evaluate, run_export, run_figures
 
@@ -33,6 +34,7 @@ __all__ = [
     "run_figures",
     "run_fit",
     "run_fits",
+    "run_solutions",
     "score_table",
     "source",
     "wiring",

@@ -22,6 +22,7 @@ from connectome_sim.build import (
     run_figures,
     run_fit,
     run_fits,
+    run_solutions,
     score_table,
 )
 from connectome_sim.cli import hydra_app
@@ -32,6 +33,7 @@ from connectome_sim.config import (
     ExportConfig,
     FiguresConfig,
     FitConfig,
+    SolutionsConfig,
     register,
     saved_config,
     typed,
@@ -164,6 +166,25 @@ def ensemble(arguments: list[str]) -> int:
         return OK
 
     return hydra_app.run("ensemble", _listed(arguments), job)
+
+
+def solutions(arguments: list[str]) -> int:
+    """``connectome-sim solutions``."""
+    register("solutions")
+
+    def job(config: Any) -> int:
+        paths, found = run_solutions(typed(SolutionsConfig, config))
+        groups = found["clusters"]
+        print(f"{len(found['seeds'])} members, RMS distance {found['distance_median']:.2g} (median, log units)")
+        print(f"effective dimensions: {found['dimension']:.1f}")
+        print(f"clusters: {groups['number']} (silhouette {groups['silhouette']:.2f}, p = {groups['p_value']:.2g})")
+        print(f"parameters that are open: {found['n_open']} of {len(found['parameters'])}")
+        print(f"time constants among them: {', '.join(found['open_time_constants']) or 'none'}")
+        for path in paths:
+            print(path)
+        return OK
+
+    return hydra_app.run("solutions", arguments, job)
 
 
 def _listed(arguments: list[str]) -> list[str]:

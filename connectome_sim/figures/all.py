@@ -37,6 +37,8 @@ _METADATA: Mapping[str, dict[str, str | None]] = {
     "pdf": {"Creator": "connectome-sim", "CreationDate": None},
     "svg": {"Creator": "connectome-sim", "Date": None},
 }
+FORMATS = tuple(_METADATA)
+"""Endings of the files that figures can be written to."""
 
 
 def draw_all(
