@@ -18,6 +18,7 @@ from connectome_sim.errors import ShapeError
 
 DRAWS = 200  # chosen: of the null of one cloud; resolves a p of 0.005
 SIGNIFICANT = 0.05  # chosen: at or below, clusters count as a discrete part
+PRIOR = 1.0  # chosen: SD of what is believed of a coordinate beforehand, a factor of e
 UNRESOLVED = 1e-12  # chosen: of the largest eigenvalue; derivatives are float32, so their squares end about here
 
 
@@ -139,19 +140,15 @@ def silhouette(apart: FloatArray, label: np.ndarray) -> float:
         apart: distances [M, M].
         label: cluster of each member [M].
     """
-    names = np.unique(label)
-    if len(names) < 2:
+    own = label[:, None] == np.unique(label)  # [member, cluster]
+    if own.shape[1] < 2:
         return 0.0
-    values = []
-    for i, own in enumerate(label):
-        same = label == own
-        if same.sum() == 1:
-            values.append(0.0)
-            continue
-        a = apart[i, same].sum() / (same.sum() - 1)
-        b = min(apart[i, label == other].mean() for other in names if other != own)
-        values.append((b - a) / max(a, b) if max(a, b) > 0 else 0.0)
-    return float(np.mean(values))
+    sums, sizes = apart @ own, own.sum(axis=0)
+    others = (own @ sizes) - 1
+    a = sums[own] / np.maximum(others, 1)
+    b = np.where(own, np.inf, sums / sizes).min(axis=1)
+    larger = np.maximum(a, b)
+    return float(np.where((others > 0) & (larger > 0), (b - a) / np.where(larger > 0, larger, 1), 0.0).mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,10 +159,8 @@ class Stiffness:
         eigenvalues: of the Gauss-Newton matrix, largest (stiffest) first [P].
         directions: their unit vectors [P, P], one per row.
         resolved: whether an eigenvalue stands out from rounding [P].
-        standard_error: of each coordinate with all others fitted along, in the resolved directions [P].
+        standard_error: of each coordinate with all others fitted along, at most `PRIOR` [P].
         standard_error_alone: of each coordinate with all others held [P].
-        unresolved_share: share of each coordinate that lies in unresolved directions, of which the loss says nothing,
-            0 to 1 [P].
     """
 
     eigenvalues: FloatArray
@@ -173,7 +168,6 @@ class Stiffness:
     resolved: BoolArray
     standard_error: FloatArray
     standard_error_alone: FloatArray
-    unresolved_share: FloatArray
 
 
 def stiffness(residuals: Sequence[FloatArray], jacobians: Sequence[FloatArray]) -> Stiffness:
@@ -183,10 +177,15 @@ def stiffness(residuals: Sequence[FloatArray], jacobians: Sequence[FloatArray]) 
     mean of the latter over the B batches. The minimum of batch b lies at -H^-1 g_b from here, to first order.
 
     The noise is that of the trials: headings and velocities of a batch are a sample, and another sample has its minimum
-    elsewhere. The standard error of the minimum of all batches together is SD over b of H^-1 g_b, over sqrt(B); nothing
-    is assumed of the residuals of one trial, which depend on each other (White 1982, Econometrica 50:1). It says what
-    the trials leave open, not what another start would find. Errors of the order of 1 are beyond what one derivative
-    can say: such a coordinate is open.
+    elsewhere. Along the unit eigenvector v_k of H the minimum of all batches together has the standard error
+
+        e_k = SD over b of (v_k . H^-1 g_b) / sqrt(B)
+
+    and nothing is assumed of the residuals of one trial, which depend on each other (White 1982, Econometrica 50:1).
+    One derivative says nothing of steps of a factor e or more, so e_k is combined with a prior of that width,
+    1 / (1 / e_k^2 + 1 / PRIOR^2), which is all there is for an unresolved direction. The squared error of coordinate p
+    is the sum of these over k, times v_kp^2. It says what the trials leave open around this solution, not what another
+    start would find. Our own choice of a noise model.
 
     Args:
         residuals: of each batch [M_b].
@@ -202,15 +201,16 @@ def stiffness(residuals: Sequence[FloatArray], jacobians: Sequence[FloatArray]) 
     values, vectors = np.linalg.eigh(h)
     values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
     resolved = values > UNRESOLVED * values[0]
-    along = gradients @ vectors[:, resolved] / values[resolved]
     root = np.sqrt(len(residuals))
+    error = np.full(len(h), PRIOR)
+    along = (gradients @ vectors[:, resolved] / values[resolved]).std(axis=0, ddof=1) / root
+    error[resolved] = along / np.hypot(1, along / PRIOR)
     diagonal = np.diag(h)
     alone = np.divide(gradients.std(axis=0, ddof=1), diagonal, out=np.full(len(h), np.inf), where=diagonal > 0)
     return Stiffness(
         eigenvalues=values,
         directions=vectors.T,
         resolved=resolved,
-        standard_error=(along @ vectors[:, resolved].T).std(axis=0, ddof=1) / root,
+        standard_error=np.sqrt(vectors**2 @ error**2),
         standard_error_alone=alone / root,
-        unresolved_share=(vectors[:, ~resolved] ** 2).sum(axis=1),
     )

@@ -128,7 +128,6 @@ def summary(ensemble: Ensemble, space: SolutionSpace) -> dict[str, Any]:
             "spread": float(space.spread[k]),
             "standard_error": float(stiff.standard_error[k]),
             "standard_error_alone": float(stiff.standard_error_alone[k]),
-            "unresolved_share": float(stiff.unresolved_share[k]),
         }
         for k, (family, name) in enumerate(zip(space.families, space.names, strict=True))
     }
@@ -153,23 +152,22 @@ def summary(ensemble: Ensemble, space: SolutionSpace) -> dict[str, Any]:
         },
         "member": space.member,
         "n_trials": space.n_trials,
-        "noise_model": "trials are a sample: SD over batches of the Gauss-Newton step to each batch's minimum, over "
-        "the root of the number of batches",
+        "noise_model": "trials are a sample: along each eigenvector the SD over batches of the Gauss-Newton step to "
+        "the batch's minimum, over the root of the number of batches, with a prior of SD 1",
         "eigenvalues": stiff.eigenvalues.tolist(),
         "stiffest": _combination(space, 0),
         "sloppiest_resolved": _combination(space, int(stiff.resolved.sum()) - 1),
         "parameters": rows,
         "open_time_constants": [name for name in rows if name.startswith("time_constant/") and _open(rows[name])],
         "n_open": sum(_open(row) for row in rows.values()),
-        "open_is": f"a standard error or a spread over members above {OPEN:g}, or more than a tenth in unresolved "
-        "directions",
+        "open_is": f"a standard error or a spread over members above {OPEN:g}",
     }
     return _finite(content)
 
 
 def _open(row: Mapping[str, float]) -> bool:
     """Whether a parameter is poorly identified."""
-    return not (row["standard_error"] <= OPEN and row["spread"] <= OPEN and row["unresolved_share"] <= 0.1)
+    return not (row["standard_error"] <= OPEN and row["spread"] <= OPEN)
 
 
 def _combination(space: SolutionSpace, k: int) -> dict[str, float]:

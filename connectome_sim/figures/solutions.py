@@ -16,7 +16,6 @@ from connectome_sim.errors import ConfigError
 from connectome_sim.figures.all import FORMATS, rendered
 from connectome_sim.figures.style import BLUE, CYCLE, GREY, PALE, RATE, VERMILLION, new_figure, panel_title, styled
 
-LARGEST = 3.0  # a standard error beyond it is drawn here: a factor of 20 is as open as any
 FAMILY_COLOURS = {"gain": CYCLE[0], "threshold": CYCLE[2], "time_constant": CYCLE[1], "velocity_gain": CYCLE[3]}
 
 
@@ -80,7 +79,7 @@ def solution_space(space: SolutionSpace) -> Figure:
     caption = (
         f"{space.origin}. Distances are RMS over parameters, in units of the logarithm (thresholds: of input current). "
         f"Spectrum and standard errors at the member of seed {space.seeds[space.member]}, from {space.n_trials} "
-        f"trials; errors above {LARGEST:g} are drawn there."
+        "trials and a prior of SD 1; shaded: lost in rounding."
     )
     figure = new_figure("Space of solutions", caption, height=4.6)
     above, below = figure.subplots(2, 3)
@@ -144,7 +143,7 @@ def _spectrum(axes: Axes, space: SolutionSpace) -> None:
 
 
 def _errors(axes: Axes, space: SolutionSpace) -> None:
-    error = np.minimum(space.stiffness.standard_error, LARGEST)
+    error = space.stiffness.standard_error
     for family in dict.fromkeys(space.families):
         mine = np.array([f == family for f in space.families])
         axes.loglog(
@@ -165,7 +164,7 @@ def _time_constants(axes: Axes, space: SolutionSpace) -> None:
     mine = [k for k, family in enumerate(space.families) if family == "time_constant"]
     for place, k in enumerate(mine):
         ms = 1000 * space.values[:, k]
-        at, error = ms[space.member], min(float(space.stiffness.standard_error[k]), LARGEST)
+        at, error = ms[space.member], float(space.stiffness.standard_error[k])
         axes.plot(np.full(len(ms), place), ms, "o", color=BLUE, markersize=2.5, alpha=0.6)
         axes.plot([place + 0.25] * 2, [at * np.exp(-error), at * np.exp(error)], color=VERMILLION, linewidth=1.2)
     axes.set_yscale("log")
