@@ -16,6 +16,7 @@ from connectome_sim.build.ensembles import Ensemble, load_ensemble
 from connectome_sim.build.objects import use_threads
 from connectome_sim.config import SolutionsConfig
 from connectome_sim.errors import ConfigError, RunFolderError
+from connectome_sim.figures.all import check_formats
 from connectome_sim.figures.solutions import SolutionSpace, draw_solutions
 from connectome_sim.fit.directions import trainable
 from connectome_sim.fit.objective import Objective
@@ -44,6 +45,7 @@ def run_solutions(config: SolutionsConfig) -> tuple[list[Path], dict[str, Any]]:
     path = out / "solutions.json"
     if path.exists() and not config.overwrite:
         raise RunFolderError(f"{path}: exists already; choose another out=..., or say overwrite=true")
+    check_formats(config.formats)
     ensemble = load_ensemble(config.ensemble)
     if len(ensemble) < 3:
         raise ConfigError(f"ensemble {ensemble.name}: got {len(ensemble)} members, wanted at least 3 to compare")

@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from connectome_sim.analysis import Clusters, PrincipalComponents, Stiffness
 from connectome_sim.axes import FloatArray
-from connectome_sim.errors import ConfigError
-from connectome_sim.figures.all import FORMATS, rendered
+from connectome_sim.figures.all import check_formats, rendered
 from connectome_sim.figures.style import BLUE, CYCLE, GREY, PALE, RATE, VERMILLION, new_figure, panel_title, styled
 
 FAMILY_COLOURS = {"gain": CYCLE[0], "threshold": CYCLE[2], "time_constant": CYCLE[1], "velocity_gain": CYCLE[3]}
@@ -67,8 +66,7 @@ def draw_solutions(space: SolutionSpace, *, formats: Sequence[str]) -> dict[str,
     Raises:
         ConfigError: an unknown format.
     """
-    if unknown := set(formats) - set(FORMATS):
-        raise ConfigError(f"formats: got {sorted(unknown)}, wanted some of {', '.join(FORMATS)}")
+    check_formats(formats)
     figure = solution_space(space)
     return {f"solutions.{ending}": rendered(figure, ending) for ending in dict.fromkeys(formats)}
 
