@@ -148,16 +148,15 @@ def load_ensemble(name: str | Path) -> Ensemble:
 
 def _circuit(label: str, record: EnsembleRecord, config: FitConfig) -> Connectome:
     """The circuit of the dataset on this machine, if it is the one of the fits."""
-    dataset = f"{record.dataset} {record.dataset_version}".strip()
     try:
         connectome = circuit(config.connectome)
     except ConnectomeSimError as error:
-        raise type(error)(f"ensemble {label}: needs the wiring of {dataset}: {error}") from error
+        raise type(error)(f"ensemble {label}: needs the wiring of {record.origin}: {error}") from error
     if connectome.provenance.sha256 != record.dataset_sha256:
         raise DataError(
             f"ensemble {label}, field 'dataset_sha256': got {connectome.provenance.sha256} on this machine, wanted "
-            f"{record.dataset_sha256}, {dataset}, to which the members were fitted; fetch it with connectome-sim data "
-            "download, or let CONNECTOME_SIM_DATA name the folder that holds it"
+            f"{record.dataset_sha256}, {record.origin}, to which the members were fitted; fetch it with connectome-sim "
+            "data download, or let CONNECTOME_SIM_DATA name the folder that holds it"
         )
     if _types(connectome) != record.types:
         raise DataError(f"ensemble {label}, field 'types': got {_types(connectome)}, wanted {dict(record.types)}")

@@ -89,7 +89,7 @@ def solution_space(ensemble: Ensemble, *, member: int, batches: int) -> Solution
     ]
     by_raw = np.concatenate([_slope(at.parameters, family) for family in families])
     return SolutionSpace(
-        origin=f"{ensemble.name}: {len(ensemble)} members; {ensemble.record.dataset} {ensemble.record.dataset_version}",
+        origin=f"{ensemble.name}: {len(ensemble)} members; {ensemble.record.origin}",
         families=tuple(family for family in families for _ in at.parameters.names(family)),
         names=tuple(name for family in families for name in at.parameters.names(family)),
         seeds=tuple(one.seed for one in ensemble),
@@ -135,7 +135,7 @@ def summary(ensemble: Ensemble, space: SolutionSpace) -> dict[str, Any]:
     }
     content = {
         "ensemble": ensemble.name,
-        "dataset": f"{ensemble.record.dataset} {ensemble.record.dataset_version}",
+        "dataset": ensemble.record.origin,
         "seeds": list(space.seeds),
         "units": "log of gains, time constants (s) and velocity gains; thresholds in units of input current",
         "distance_median": float(np.median(pairs)),

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from connectome_sim.analysis import Clusters, PrincipalComponents, Stiffness
 from connectome_sim.axes import FloatArray
@@ -93,7 +94,7 @@ def solution_space(space: SolutionSpace) -> Figure:
 def _distances(figure: Figure, axes: Axes, space: SolutionSpace) -> None:
     order = np.lexsort((np.array(space.seeds), space.clusters.label))
     image = axes.imshow(space.distances[np.ix_(order, order)], cmap=RATE.reversed(), vmin=0)
-    figure.colorbar(image, ax=axes, shrink=0.8)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="RMS distance")
     labels = [str(space.seeds[i]) for i in order]
     axes.set_xticks(range(len(labels)), labels, fontsize=5)
     axes.set_yticks(range(len(labels)), labels, fontsize=5)
@@ -152,6 +153,8 @@ def _errors(axes: Axes, space: SolutionSpace) -> None:
             markersize=2.5,
             label=family.replace("_", " "),
         )
+    _plain_numbers(axes.xaxis)
+    _plain_numbers(axes.yaxis)
     axes.set_xlabel("standard error")
     axes.set_ylabel("SD over members")
     axes.legend(loc="best", handletextpad=0.1, fontsize=5.5)
@@ -166,6 +169,14 @@ def _time_constants(axes: Axes, space: SolutionSpace) -> None:
         axes.plot(np.full(len(ms), place), ms, "o", color=BLUE, markersize=2.5, alpha=0.6)
         axes.plot([place + 0.25] * 2, [at * np.exp(-error), at * np.exp(error)], color=VERMILLION, linewidth=1.2)
     axes.set_yscale("log")
+    _plain_numbers(axes.yaxis)
     axes.set_xticks(range(len(mine)), [space.names[k].replace("Delta", "Δ") for k in mine], rotation=45, ha="right")
     axes.set_ylabel("time constant (ms)")
     panel_title(axes, "Members, and standard error")
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, ... as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())

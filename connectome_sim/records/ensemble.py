@@ -95,6 +95,11 @@ class EnsembleRecord:
                     f"wanted finite float64 of shape {wanted} [member, parameter]"
                 )
 
+    @property
+    def origin(self) -> str:
+        """Name and version of the connectome."""
+        return self.dataset if self.dataset_version in self.dataset else f"{self.dataset} {self.dataset_version}"
+
     def write(self, folder: Path) -> None:
         """Writes both files, the manifest last: a folder without one is no ensemble.
 
