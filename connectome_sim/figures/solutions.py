@@ -135,6 +135,7 @@ def _spectrum(axes: Axes, space: SolutionSpace) -> None:
     axes.semilogy(number[stiff.resolved], stiff.eigenvalues[stiff.resolved], "o", color=BLUE, markersize=2.5)
     axes.axvspan(int(stiff.resolved.sum()) + 0.5, len(number) + 0.5, color=PALE, linewidth=0)
     axes.set_xlim(0.5, len(number) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("direction, stiff to sloppy")
     axes.set_ylabel("eigenvalue")
     unresolved = int((~stiff.resolved).sum())
