@@ -10,24 +10,31 @@ A fit in three lines::
 
 from __future__ import annotations
 
+from connectome_sim.build.ensembles import Ensemble, EnsembleMember, load_ensemble, run_ensemble
 from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
 from connectome_sim.build.objects import circuit, source, wiring
 from connectome_sim.build.scores import score_table
+from connectome_sim.build.solutions import run_solutions
 from connectome_sim.build.sweep import Ended, Member, run_evaluations, run_fits
 from connectome_sim.build.verbs import run_evaluate, run_export, run_figures
 
 __all__ = [
     "Ended",
+    "Ensemble",
+    "EnsembleMember",
     "FitOutcome",
     "Member",
     "circuit",
+    "load_ensemble",
     "resume_fit",
+    "run_ensemble",
     "run_evaluate",
     "run_evaluations",
     "run_export",
     "run_figures",
     "run_fit",
     "run_fits",
+    "run_solutions",
     "score_table",
     "source",
     "wiring",

@@ -132,7 +132,7 @@ def _filled(path: Path, config: FitConfig, connectome: Connectome, notes: Mappin
         atomic.write_text((path / CONFIG).with_name(name), text)
     origin = connectome.provenance
     manifest = Manifest.start(
-        config=_semantics(config),
+        config=semantics(config),
         verb="fit",
         dataset=origin.dataset,
         dataset_version=origin.version,
@@ -145,7 +145,7 @@ def _filled(path: Path, config: FitConfig, connectome: Connectome, notes: Mappin
     return folder
 
 
-def _semantics(config: FitConfig) -> dict[str, object]:
+def semantics(config: FitConfig) -> dict[str, object]:
     """What decides the result, which two runs of the same configuration share."""
     return {name: value for name, value in plain(config).items() if name not in HOW}
 
@@ -156,7 +156,7 @@ def _seeds(config: FitConfig) -> dict[str, int]:
 
 
 def _check_same(folder: RunFolder, config: FitConfig) -> None:
-    if folder.manifest().config_sha256 != config_hash(_semantics(config)):
+    if folder.manifest().config_sha256 != config_hash(semantics(config)):
         raise RunFolderError(
             f"{folder.path / CONFIG}: is not the configuration that this run was started with (its hash differs from "
             "manifest.json); undo the change, or start a new run from it"

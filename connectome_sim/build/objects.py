@@ -38,7 +38,9 @@ def labelled(connectome: Connectome, config: ConnectomeConfig) -> Connectome:
         DataError, SelectionError: see `labelled_circuit`; they name the source.
     """
     try:
-        return labelled_circuit(connectome, classes=config.wanted_classes, min_count=config.min_count)
+        return labelled_circuit(
+            connectome, classes=config.wanted_classes, min_count=config.min_count, ring_order=config.ring_order
+        )
     except (DataError, SelectionError) as error:
         raise type(error)(f"{config.source}: {error}") from error
 

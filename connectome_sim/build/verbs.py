@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectome_sim.build import measuring
+from connectome_sim.build.ensembles import load_ensemble
 from connectome_sim.build.objects import use_threads
 from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, saved_config
 from connectome_sim.config.settings import FIT_METRICS
@@ -71,17 +72,19 @@ def run_figures(config: FiguresConfig) -> Sequence[Path]:
 
 
 def run_export(config: ExportConfig) -> Path:
-    """Write the networks of one or more runs as the members of one file.
+    """Write the networks of one or more runs, or all members of an ensemble, as the members of one file.
 
     Raises:
-        ConfigError: no run.
         RunFolderError: no such run, no network in it, runs that do not share their neurons, or a file that exists.
+        ConfigError, DataError: an ensemble that cannot be loaded, see `load_ensemble`.
     """
-    if not config.run:
-        raise ConfigError("run: got none, wanted one or more run folders")
     out = Path(config.out)
     if out.exists() and not config.overwrite:
         raise RunFolderError(f"{out}: exists already; choose another out=..., or say overwrite=true")
-    networks = [network for run in config.run for network in read_network(RunFolder.open(run).network)]
+    if config.ensemble:
+        ensemble = load_ensemble(config.ensemble)
+        networks = [ensemble.stored(number) for number in range(len(ensemble))]
+    else:
+        networks = [network for run in config.run for network in read_network(RunFolder.open(run).network)]
     write_network(out, networks)
     return out

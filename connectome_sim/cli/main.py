@@ -15,6 +15,8 @@ from connectome_sim.errors import ConnectomeSimError, FitError
 # PyTorch's idle threads sleep instead of spinning on the cores that our kernels use. Read when PyTorch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+_HYDRA_VERBS = ("fit", "evaluate", "figures", "export", "ensemble", "solutions")
+
 OK, ERROR, FAILED_FIT, INTERRUPTED = 0, 1, 2, 130
 
 USAGE = """\
@@ -25,7 +27,9 @@ Fits the dynamics of a head-direction circuit to its connectome, and measures an
   fit        fit a network to a connectome, measure and draw it
   evaluate   measure the network of a run on held-out trials
   figures    draw the figures of a run
-  export     write the fitted network of one or more runs as plain arrays
+  export     write the fitted networks of runs or of an ensemble as plain arrays
+  ensemble   collect the parameters of many fits in one folder
+  solutions  how alike the members of an ensemble are, and what the data leave open
   data       list, inspect and download connectomes
 
   connectome-sim fit +experiment=quickstart      a first result within minutes, without any download
@@ -74,7 +78,7 @@ def _verb(name: str) -> Callable[[list[str]], int]:
         from connectome_sim.cli import data
 
         return data.run
-    if name in ("fit", "evaluate", "figures", "export"):
+    if name in _HYDRA_VERBS:
         from connectome_sim.cli import verbs
 
         run: Callable[[list[str]], int] = getattr(verbs, name)
@@ -83,5 +87,5 @@ def _verb(name: str) -> Callable[[list[str]], int]:
 
 
 def _unknown(name: str) -> int:
-    print(f"connectome-sim: unknown verb {name!r}; there are fit, evaluate, figures, export, data", file=sys.stderr)
+    print(f"connectome-sim: unknown verb {name!r}; there are {', '.join(_HYDRA_VERBS)}, data", file=sys.stderr)
     return ERROR

@@ -1,4 +1,4 @@
-"""The verbs fit, evaluate, figures and export: from arguments to what people read. Knows no mathematics."""
+"""The verbs that Hydra runs, fit and those on results: from arguments to what people read. Knows no mathematics."""
 
 from __future__ import annotations
 
@@ -16,16 +16,28 @@ from connectome_sim.build import (
     FitOutcome,
     Member,
     resume_fit,
+    run_ensemble,
     run_evaluations,
     run_export,
     run_figures,
     run_fit,
     run_fits,
+    run_solutions,
     score_table,
 )
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import FAILED_FIT, OK, report
-from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, FitConfig, register, saved_config, typed
+from connectome_sim.config import (
+    EnsembleConfig,
+    EvaluateConfig,
+    ExportConfig,
+    FiguresConfig,
+    FitConfig,
+    SolutionsConfig,
+    register,
+    saved_config,
+    typed,
+)
 from connectome_sim.config.compose import register_evaluation, resume_config
 from connectome_sim.errors import ConnectomeSimError, FitError
 from connectome_sim.records import RunFolder
@@ -132,15 +144,55 @@ def figures(arguments: list[str]) -> int:
 def export(arguments: list[str]) -> int:
     """``connectome-sim export``."""
     register("export")
-    one = _value("run", arguments)
-    if one is not None and not one.startswith("["):
-        arguments = [f"run=[{one}]" if argument == f"run={one}" else argument for argument in arguments]
 
     def job(config: Any) -> int:
         print(run_export(typed(ExportConfig, config)))
         return OK
 
-    return hydra_app.run("export", arguments, job)
+    return hydra_app.run("export", _listed(arguments), job)
+
+
+def ensemble(arguments: list[str]) -> int:
+    """``connectome-sim ensemble``."""
+    register("ensemble")
+
+    def job(config: Any) -> int:
+        folder, record = run_ensemble(typed(EnsembleConfig, config))
+        number, left_out = len(record.members), record.failed_seeds
+        print(f"{number} of {number + len(left_out)} fits taken")
+        if left_out:
+            print(f"left out, as they failed: seeds {', '.join(map(str, left_out))} (failed=true takes them too)")
+        print(folder)
+        return OK
+
+    return hydra_app.run("ensemble", _listed(arguments), job)
+
+
+def solutions(arguments: list[str]) -> int:
+    """``connectome-sim solutions``."""
+    register("solutions")
+
+    def job(config: Any) -> int:
+        paths, found = run_solutions(typed(SolutionsConfig, config))
+        groups = found["clusters"]
+        print(f"{len(found['seeds'])} members, RMS distance {found['distance_median']:.2g} (median, log units)")
+        print(f"effective dimensions: {found['dimension']:.1f}")
+        print(f"clusters: {groups['number']} (silhouette {groups['silhouette']:.2f}, p = {groups['p_value']:.2g})")
+        print(f"parameters that are open: {found['n_open']} of {len(found['parameters'])}")
+        print(f"time constants among them: {', '.join(found['open_time_constants']) or 'none'}")
+        for path in paths:
+            print(path)
+        return OK
+
+    return hydra_app.run("solutions", arguments, job)
+
+
+def _listed(arguments: list[str]) -> list[str]:
+    """The arguments with a single run as a list of one."""
+    one = _value("run", arguments)
+    if one is None or one.startswith("["):
+        return arguments
+    return [f"run=[{one}]" if argument == f"run={one}" else argument for argument in arguments]
 
 
 def _ended(fitting: Callable[[FitConfig], FitOutcome], config: FitConfig) -> int:

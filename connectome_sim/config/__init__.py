@@ -7,22 +7,26 @@ from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import readable, schema
 from connectome_sim.config.settings import (
     ConnectomeConfig,
+    EnsembleConfig,
     EvaluateConfig,
     EvaluationConfig,
     ExportConfig,
     FiguresConfig,
     FitConfig,
+    SolutionsConfig,
     TermConfig,
     VelocityConfig,
 )
 
 __all__ = [
     "ConnectomeConfig",
+    "EnsembleConfig",
     "EvaluateConfig",
     "EvaluationConfig",
     "ExportConfig",
     "FiguresConfig",
     "FitConfig",
+    "SolutionsConfig",
     "TermConfig",
     "VelocityConfig",
     "compose",

@@ -17,7 +17,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import as_node, readable, schema
-from connectome_sim.config.settings import EvaluateConfig, EvaluationConfig, ExportConfig, FiguresConfig, FitConfig
+from connectome_sim.config.settings import (
+    EnsembleConfig,
+    EvaluateConfig,
+    EvaluationConfig,
+    ExportConfig,
+    FiguresConfig,
+    FitConfig,
+    SolutionsConfig,
+)
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.evaluate import FULL, QUICK
 from connectome_sim.resources import conf_dir
@@ -29,6 +37,8 @@ VERBS: dict[str, type] = {
     "evaluate": EvaluateConfig,
     "figures": FiguresConfig,
     "export": ExportConfig,
+    "ensemble": EnsembleConfig,
+    "solutions": SolutionsConfig,
 }
 """Verb -> its configuration."""
 

@@ -12,7 +12,7 @@ import torch
 
 from connectome_sim.config.conversion import typed
 from connectome_sim.connectome import download
-from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, head_direction_circuit
+from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, RING_ORDERS, head_direction_circuit, labelled_circuit
 from connectome_sim.errors import ConfigError, StepError
 from connectome_sim.evaluate import FULL, PROBES, Protocol, check_step, evaluate, metric_names, success
 from connectome_sim.fit import POLISH, Adam, FitOptions, GaussNewton, SpectralStart
@@ -49,12 +49,14 @@ class ConnectomeConfig:
         circuit: a named circuit.
         classes: circuit classes, in the place of a named circuit.
         min_count: connections of fewer synapses are left out.
+        ring_order: "anatomy": ring angles from the neuron table or the instance names; "matrix": from the counts alone.
         signs: class -> +1 or -1, on top of the known ones.
         sign_overrides: postsynaptic class -> presynaptic class -> +1 or -1.
         strict: a connection to an unknown neuron is an error.
 
     Raises:
-        ConfigError: unknown circuit, class or source; a sign that is not +1 or -1; a seed or count out of range.
+        ConfigError: unknown circuit, class, source or ring order; a sign that is not +1 or -1; a seed or count out of
+            range.
     """
 
     source: str = "hemibrain"
@@ -63,6 +65,7 @@ class ConnectomeConfig:
     circuit: str = "core"
     classes: tuple[str, ...] = ()
     min_count: int = _default(head_direction_circuit, "min_count")
+    ring_order: str = _default(labelled_circuit, "ring_order")
     signs: Mapping[str, int] = field(default_factory=dict)
     sign_overrides: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     strict: bool = _default(download.load, "strict")
@@ -73,6 +76,8 @@ class ConnectomeConfig:
             raise ConfigError(f"source: got {self.source!r}, wanted one of {known}, or a path that contains '/' or '.'")
         if self.circuit not in CIRCUITS:
             raise ConfigError(f"circuit: got {self.circuit!r}, wanted one of {', '.join(CIRCUITS)}")
+        if self.ring_order not in RING_ORDERS:
+            raise ConfigError(f"ring_order: got {self.ring_order!r}, wanted one of {', '.join(RING_ORDERS)}")
         names = (
             *self.classes,
             *self.signs,
@@ -366,13 +371,78 @@ class ExportConfig:
 
     Attributes:
         run: one or more run folders; more become the members of one file.
+        ensemble: name of a shipped ensemble, or its folder, in the place of runs: all its members.
         out: the file to write.
         overwrite: replace a file of that name.
+
+    Raises:
+        ConfigError: neither runs nor an ensemble, or both.
+    """
+
+    run: tuple[str, ...] = ()
+    ensemble: str = ""
+    out: str
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.run) == bool(self.ensemble):
+            raise ConfigError(
+                f"run: got {list(self.run)} with ensemble={self.ensemble!r}, wanted one or more run folders, or an "
+                "ensemble"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """What ``ensemble`` is told.
+
+    Attributes:
+        run: the run folders of the members; an entry with ``*`` stands for all folders of that pattern.
+        out: folder of the ensemble; its last part is the ensemble's name.
+        failed: also take fits that failed.
+        command: what fitted the members; worked out from the runs where empty.
     """
 
     run: tuple[str, ...]
     out: str
+    failed: bool = False
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.run:
+            raise ConfigError("run: got none, wanted one or more run folders")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolutionsConfig:
+    """What ``solutions`` is told.
+
+    Attributes:
+        ensemble: name of a shipped ensemble, or its folder.
+        out: folder for the results.
+        member: number of the member at which stiff and sloppy directions are worked out.
+        batches: batches of trials that standard errors come from.
+        threads: CPU threads; what PyTorch chooses where None.
+        formats: of the figure: png, pdf, svg.
+        overwrite: replace earlier results in that folder.
+
+    Raises:
+        ConfigError: no ensemble, a negative member, or fewer than two batches.
+    """
+
+    ensemble: str
+    out: str
+    member: int = 0
+    batches: int = 8
+    threads: int | None = None
+    formats: tuple[str, ...] = ("png", "pdf")
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.ensemble:
+            raise ConfigError("ensemble: got none, wanted the name or folder of an ensemble")
+        if self.member < 0 or self.batches < 2:
+            raise ConfigError(f"got member={self.member}, batches={self.batches}, wanted at least 0, and 2")
 
 
 def _check_divides(time_step: float, step: float) -> None:

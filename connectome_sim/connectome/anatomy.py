@@ -16,6 +16,7 @@ import numpy as np
 
 from connectome_sim import circular
 from connectome_sim.connectome.connectome import Connectome, Neurons, Signs
+from connectome_sim.connectome.ring_order import placed, ring_places
 from connectome_sim.errors import ConfigError, DataError, SelectionError
 
 CORE = ("EPG", "EPGt", "PEN_a", "PEN_b", "PEG", "Delta7")
@@ -30,6 +31,9 @@ CIRCUITS: Mapping[str, tuple[str, ...]] = {
     "core_er_exr_el": (*CORE, "ER", "ExR", "EL"),
 }
 """Named circuits: the ``classes`` of `head_direction_circuit`."""
+
+RING_ORDERS = ("anatomy", "matrix")
+"""Where ring angles come from: instance names or the neuron table, or the counts alone."""
 
 SIGNS: Mapping[str, int] = {
     "EPG": 1,  # acetylcholine, as EPGt, PEN_a, PEN_b, PEG (Turner-Evans et al. 2020; Hulse et al. 2021)
@@ -150,7 +154,9 @@ def head_direction_circuit(
     return signed(chosen, signs=signs, sign_overrides=sign_overrides)
 
 
-def labelled_circuit(connectome: Connectome, *, classes: Sequence[str], min_count: int = 1) -> Connectome:
+def labelled_circuit(
+    connectome: Connectome, *, classes: Sequence[str], min_count: int = 1, ring_order: str = "anatomy"
+) -> Connectome:
     """The neurons of some circuit classes: selected, labelled, sorted. Signs are left as they are.
 
     The class of a neuron follows from its type. A connectome without any ring angle gets ring angle, side and
@@ -166,16 +172,21 @@ def labelled_circuit(connectome: Connectome, *, classes: Sequence[str], min_coun
         connectome: whole dataset, or a circuit.
         classes: circuit classes wanted; "ExR" stands for all its subtypes. `CIRCUITS` holds named choices.
         min_count: connections of fewer synapses are left out.
+        ring_order: "anatomy": ring angles as above; "matrix": from the counts alone, see `angles_from_counts`, whatever
+            the table and the instance names say of them. Sides, which say what a PEN does with the velocity, are those
+            of the table where it states any, else of the instance names; a name that does not parse gives none.
 
     Raises:
         SelectionError: no class asked for, an unknown class, or a class of which the connectome has no neuron.
-        DataError: an instance name that has to say ring angle or side does not parse, or an EPG without ring angle
-            where others have one.
-        ConfigError: ``min_count`` below one.
+        DataError: an instance name that has to say ring angle or side does not parse, an EPG without ring angle
+            where others have one, or counts that show no ring.
+        ConfigError: ``min_count`` below one, or an unknown ``ring_order``.
     """
     wanted = _expanded(classes)
     if min_count < 1:
         raise ConfigError(f"min_count: got {min_count}, wanted 1 or more synapses per connection")
+    if ring_order not in RING_ORDERS:
+        raise ConfigError(f"ring_order: got {ring_order!r}, wanted one of {', '.join(RING_ORDERS)}")
     class_of = {str(t): circuit_class(str(t)) for t in np.unique(connectome.neurons.type)}
     cell_class = np.array([class_of[str(t)] for t in connectome.neurons.type], dtype=str)
     existing = [c for c in CLASSES if (cell_class == c).any()]
@@ -188,20 +199,68 @@ def labelled_circuit(connectome: Connectome, *, classes: Sequence[str], min_coun
     index = np.flatnonzero(np.isin(cell_class, list(wanted)))
     neurons = replace(connectome.neurons.take(index), type=cell_class[index])
     stated = bool(np.isfinite(connectome.neurons.ring_angle).any())
-    if stated:
+    if ring_order == "matrix":
+        neurons = neurons if stated or (neurons.side != "").any() else replace(neurons, side=_sides(neurons))
+        between = connectome.counts[index][:, index].toarray()
+        neurons = replace(neurons, ring_angle=angles_from_counts(neurons, between))
+    elif stated:
         _check_angles(neurons)
     else:
         neurons = _parsed(neurons)
     id_length = np.char.str_len(neurons.id)  # before the text, so that identifiers sort as numbers
     class_rank = np.array([wanted.index(t) for t in neurons.type])
     order = np.lexsort((neurons.id, id_length, neurons.ring_angle, class_rank))
-    step = f"head-direction circuit: {', '.join(wanted)}" + ("; labels kept as stated" if stated else "")
+    step = f"head-direction circuit: {', '.join(wanted)}"
+    if ring_order == "matrix":
+        step += "; ring angles from the counts"
+    elif stated:
+        step += "; labels kept as stated"
     chosen = replace(connectome.select(index[order], step=step), neurons=neurons.take(order))
     if min_count == 1:
         return chosen
     counts = chosen.counts.copy()
     counts.data = np.where(counts.data >= min_count, counts.data, 0)
     return chosen.replaced(step=f"connections of fewer than {min_count} synapses left out", counts=counts)
+
+
+def angles_from_counts(neurons: Neurons, counts: np.ndarray) -> np.ndarray:
+    """Ring angles without a name: from synapse counts, cell classes and, for the direction alone, sides; rad [N].
+
+    EPG are placed by the partners they share, among all classes and in both directions (`ring_places`). A Delta7 lies
+    where it sends its output, the mean over its EPG weighted by counts; any other class of the bridge (EPGt, PEN, PEG)
+    where the Delta7 that it listens to lie, weighted likewise: Delta7 reach it in its own glomerulus. The rest has none
+    (NaN), and neither has a neuron without such a synapse.
+
+    The counts say nothing of rotation and reflection. The first EPG by identifier is put at zero. Angles increase in
+    the direction in which right-hand PEN_a and PEN_b send their output, as `half_tile_angle` has it, so that the same
+    velocity turns the bump the same way; without a PEN that has a side, the direction is that of the second EPG.
+
+    Args:
+        neurons: N neurons with class and side.
+        counts: synapse counts [post, pre].
+
+    Raises:
+        DataError: counts that show no ring, see `ring_places`.
+    """
+    members = {name: np.flatnonzero(neurons.type == name) for name in CLASSES}
+    epg, delta7 = members["EPG"], members["Delta7"]
+    partners = [m for m in members.values() if len(m)]
+    profiles = [block for m in partners for block in (counts[np.ix_(epg, m)], counts[np.ix_(m, epg)].T)]
+    angle = np.full(len(neurons), math.nan)
+    angle[epg] = ring_places(profiles).angle
+    angle[delta7] = placed(counts[np.ix_(epg, delta7)].T, angle[epg])
+    for name in ("EPGt", "PEN_a", "PEN_b", "PEG"):
+        angle[members[name]] = placed(counts[np.ix_(members[name], delta7)], angle[delta7])
+
+    by_id = epg[np.lexsort((neurons.id[epg], np.char.str_len(neurons.id[epg])))]
+    angle -= angle[by_id[0]]
+    pen = np.concatenate([members["PEN_a"], members["PEN_b"]])
+    side = np.where(neurons.side[pen] == "R", 1, np.where(neurons.side[pen] == "L", -1, 0))
+    sent = circular.difference(placed(counts[np.ix_(epg, pen)].T, angle[epg]), angle[pen])
+    turn = float(np.nansum(side * np.sin(sent)))
+    if (turn or math.sin(angle[by_id[1]])) < 0:
+        angle = -angle
+    return angle % (2 * math.pi)
 
 
 def signed(
@@ -288,6 +347,18 @@ def _parsed(neurons: Neurons) -> Neurons:
         glomerulus=np.array([p.glomerulus for p in parsed], dtype=np.int64),
         ring_angle=np.array([p.ring_angle for p in parsed], dtype=np.float64),
     )
+
+
+def _sides(neurons: Neurons) -> np.ndarray:
+    """Sides from the instance names that follow the grammar, "" for the others."""
+
+    def side(instance: str) -> str:
+        try:
+            return parse_instance(instance).side
+        except DataError:
+            return ""
+
+    return np.array([side(str(name)) for name in neurons.instance], dtype=str)
 
 
 def _instance(neuron: str, cell_class: str, instance: str) -> Instance:

@@ -59,8 +59,7 @@ def draw_all(
         RunFolderError: a damaged file, or the figures cannot be written.
         DataError: a damaged ``connectome.h5``.
     """
-    if isinstance(formats, str) or not formats or set(formats) - set(_METADATA):
-        raise ConfigError(f"figures, formats: got {formats!r}, wanted one or more of {', '.join(_METADATA)}")
+    check_formats(formats)
     saved = SavedRun.read(run)
     atomic.make_folder(run.figures)
     paths = []
@@ -73,6 +72,12 @@ def draw_all(
         if progress is not None:
             progress(name, i + 1, len(FIGURES))
     return paths
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise a ConfigError unless figures can be written in these formats."""
+    if isinstance(formats, str) or not formats or set(formats) - set(_METADATA):
+        raise ConfigError(f"figures, formats: got {formats!r}, wanted one or more of {', '.join(_METADATA)}")
 
 
 def rendered(figure: Figure, ending: str) -> bytes:

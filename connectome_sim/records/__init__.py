@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from connectome_sim.records.arrays import read_arrays, read_parameters, write_arrays, write_parameters
 from connectome_sim.records.checkpoint import read_checkpoint, write_checkpoint
+from connectome_sim.records.ensemble import EnsembleRecord, MemberRecord
 from connectome_sim.records.manifest import Manifest, RunStatus, config_hash
 from connectome_sim.records.network_file import FittedNetwork, read_network, write_network
 from connectome_sim.records.run_folder import RunFolder
 
 __all__ = [
+    "EnsembleRecord",
     "FittedNetwork",
     "Manifest",
+    "MemberRecord",
     "RunFolder",
     "RunStatus",
     "config_hash",

@@ -215,6 +215,7 @@ BAD_VALUES = [  # override, error, what the message must name
     ("connectome.classes=[EPG,Foo]", ConfigError, "Foo"),
     ("connectome.signs={EPG: 2}", ConfigError, "sign"),
     ("connectome.min_count=0", ConfigError, "min_count"),
+    ("connectome.ring_order=names", ConfigError, "ring_order"),
     ("velocity.types=[]", ConfigError, "velocity"),
     ("velocity.signs={PEN_c: 1}", ConfigError, "PEN_c"),
     ("loss.total={loss: bump, weight: 1}", ConfigError, "loss.total"),
@@ -290,6 +291,16 @@ def test_the_smaller_verbs_compose_too(verb: str) -> None:
         compose(verb)
 
 
+def test_the_verbs_on_ensembles_compose_too() -> None:
+    assert compose("ensemble", ["run=[a,b]", "out=c"]).run == ("a", "b")
+    assert compose("export", ["ensemble=mine"]).run == ()
+    assert compose("solutions", ["ensemble=mine", "out=c"]).batches == 8
+    with pytest.raises(ConfigError, match="run: got none"):
+        compose("ensemble", ["run=[]", "out=c"])
+    with pytest.raises(ConfigError, match="ensemble: got none"):
+        compose("solutions", ["ensemble=''", "out=c"])
+
+
 def test_data_explains_itself(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "--help"]) == 0
     assert main(["data", "inspect", "--help"]) == 0
@@ -309,7 +320,9 @@ def test_fit_explains_itself_with_examples_and_lists_the_groups(capfd: pytest.Ca
 def test_without_a_verb_all_verbs_are_listed(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0
     out = capfd.readouterr().out
-    assert all(f"\n  {verb} " in out for verb in ("fit", "evaluate", "figures", "export", "data"))
+    assert all(
+        f"\n  {verb} " in out for verb in ("fit", "evaluate", "figures", "export", "ensemble", "solutions", "data")
+    )
 
 
 @pytest.mark.parametrize("arguments", [["bogus"], ["fit", "--bogus"], ["data", "bogus"], ["data", "download"]])

@@ -1,0 +1,171 @@
+"""The folder of an ensemble: fitted parameters of many members and where they come from. Knows no model and no wiring.
+
+Layout (format version 1)::
+
+    parameters.safetensors   one array [member, parameter] per family, float64
+    manifest.json            everything else: names of the parameters, dataset, configuration, seeds, metrics
+
+No neuron is in it: the wiring comes from the dataset that the manifest names.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from connectome_sim.axes import FloatArray
+from connectome_sim.errors import RunFolderError
+from connectome_sim.records import atomic
+from connectome_sim.records.arrays import read_parameters, write_parameters
+from connectome_sim.records.manifest import refuse_newer
+
+FORMAT = "connectome-sim ensemble"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+PARAMETERS = "parameters.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberRecord:
+    """What is known of one member.
+
+    Attributes:
+        seed: of its fit.
+        succeeded: whether the fit met the bounds of its configuration.
+        metrics: held-out scores, name with unit -> number, NaN where a figure does not exist.
+    """
+
+    seed: int
+    succeeded: bool
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EnsembleRecord:
+    """The fitted parameters of members that share circuit and configuration.
+
+    Attributes:
+        values: family -> bounded values, [member, parameter], float64.
+        names: family -> what each parameter belongs to, e.g. ``EPG<-PEN_a`` (post <- pre), ``EPG``.
+        members: seed and scores of each member.
+        command: the command that fitted them.
+        dataset: name of the connectome.
+        dataset_version: as its publisher calls it.
+        dataset_sha256: SHA-256 of its content.
+        types: cell classes of the circuit -> number of neurons.
+        config: of the fits, nested plain values, without seed and without what says how and where to run.
+        failed_seeds: seeds of fits that failed and were left out.
+        versions: package name -> version at the fits.
+        commit: of the package's source at the fits; None if unknown.
+
+    Raises:
+        RunFolderError: no member, or arrays, names and members that do not fit together.
+    """
+
+    values: Mapping[str, FloatArray]
+    names: Mapping[str, tuple[str, ...]]
+    members: tuple[MemberRecord, ...]
+    command: str
+    dataset: str
+    dataset_version: str
+    dataset_sha256: str
+    types: Mapping[str, int]
+    config: Mapping[str, Any]
+    failed_seeds: tuple[int, ...] = ()
+    versions: Mapping[str, str]
+    commit: str | None
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise RunFolderError("ensemble: got no member, wanted at least one")
+        if self.values.keys() != self.names.keys():
+            raise RunFolderError(f"ensemble: got values of {sorted(self.values)}, wanted those of {sorted(self.names)}")
+        for family, array in self.values.items():
+            wanted = (len(self.members), len(self.names[family]))
+            if array.shape != wanted or array.dtype != np.float64 or not np.isfinite(array).all():
+                raise RunFolderError(
+                    f"ensemble, family {family!r}: got shape {array.shape} of {array.dtype}, "
+                    f"wanted finite float64 of shape {wanted} [member, parameter]"
+                )
+
+    @property
+    def origin(self) -> str:
+        """Name and version of the connectome."""
+        return self.dataset if self.dataset_version in self.dataset else f"{self.dataset} {self.dataset_version}"
+
+    def write(self, folder: Path) -> None:
+        """Writes both files, the manifest last: a folder without one is no ensemble.
+
+        Raises:
+            RunFolderError: the folder holds an ensemble already, or cannot be written.
+        """
+        if (folder / MANIFEST).exists():
+            raise RunFolderError(f"{folder}: holds an ensemble already; choose another folder or remove it.")
+        atomic.make_folder(folder)
+        write_parameters(folder / PARAMETERS, {name: torch.as_tensor(array) for name, array in self.values.items()})
+        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("values", "members")}
+        content |= {"format": FORMAT, "format_version": FORMAT_VERSION}
+        content["members"] = [asdict(member) for member in self.members]
+        text = json.dumps(_without_nan(content), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        atomic.write_text(folder / MANIFEST, text + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> EnsembleRecord:
+        """Reads an ensemble.
+
+        Raises:
+            RunFolderError: no such ensemble, a damaged one, or one of a newer format version.
+        """
+        path = folder / MANIFEST
+        content = _json_object(path)
+        if content.pop("format", None) != FORMAT:
+            raise RunFolderError(f"{path}: field 'format' is missing or another, wanted {FORMAT!r}.")
+        refuse_newer(content.pop("format_version", None), FORMAT_VERSION, path=path)
+        wanted = {f.name for f in fields(cls)} - {"values"}
+        if content.keys() != wanted:
+            missing, unknown = sorted(wanted - content.keys()), sorted(content.keys() - wanted)
+            raise RunFolderError(f"{path}: fields missing: {missing or 'none'}, unknown: {unknown or 'none'}.")
+        try:
+            content["members"] = tuple(_member(member) for member in content["members"])
+            content["names"] = {family: tuple(names) for family, names in content["names"].items()}
+            content["failed_seeds"] = tuple(content["failed_seeds"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunFolderError(f"{path}: damaged ({type(error).__name__}: {error}).") from error
+        values = {name: tensor.numpy() for name, tensor in read_parameters(folder / PARAMETERS).items()}
+        try:
+            return cls(values=values, **content)
+        except RunFolderError as error:
+            raise RunFolderError(f"{folder}: {error}") from error
+
+
+def _member(content: Mapping[str, Any]) -> MemberRecord:
+    metrics = {name: math.nan if value is None else float(value) for name, value in content["metrics"].items()}
+    return MemberRecord(seed=int(content["seed"]), succeeded=bool(content["succeeded"]), metrics=metrics)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RunFolderError(f"{path}: no such file; {path.parent} is not the folder of an ensemble.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunFolderError(f"{path}: cannot be read ({error}).") from error
+    if not isinstance(content, dict):
+        raise RunFolderError(f"{path}: wanted a JSON object, got {type(content).__name__}.")
+    return content
+
+
+def _without_nan(content: Any) -> Any:
+    """The same with null for numbers that are not finite, as JSON has none."""
+    if isinstance(content, Mapping):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

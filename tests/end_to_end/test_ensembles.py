@@ -1,0 +1,248 @@
+"""Ensembles through the command line: from runs to a folder, back to networks, to one file, to what they share."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import connectome_sim
+from connectome_sim.build import ensembles, load_ensemble
+from connectome_sim.cli import main
+from connectome_sim.connectome import download
+from connectome_sim.errors import ConfigError, DataError, RunFolderError
+from connectome_sim.records import EnsembleRecord, RunFolder, read_network
+from connectome_sim.resources import data_dir
+from tests.end_to_end.test_runs import TINY
+
+SEEDS = 4
+TRAINABLE = "parameters.trainable=[threshold,time_constant,velocity_gain]"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Finished runs of four seeds, that no test changes."""
+    folder = tmp_path_factory.mktemp("runs")
+    sweep = ["fit", "--multirun", *TINY, TRAINABLE, f"seed=range({SEEDS})", f"run={folder}/seed${{seed}}"]
+    assert main(sweep) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their ensemble, that no test changes."""
+    folder = tmp_path_factory.mktemp("ensembles") / "tiny"
+    assert main(["ensemble", f"run={runs}/seed*", f"out={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def copied(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "tiny"))
+
+
+def edit(path: Path, **changes: object) -> None:
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | changes))
+
+
+def test_an_ensemble_holds_parameters_and_their_origin_and_no_neuron(runs: Path, made: Path) -> None:
+    assert {path.name for path in made.iterdir()} == {"manifest.json", "parameters.safetensors"}
+    manifest = json.loads((made / "manifest.json").read_text())
+    run = RunFolder.open(runs / "seed2")
+    assert (manifest["format"], manifest["format_version"]) == ("connectome-sim ensemble", 1)
+    assert [member["seed"] for member in manifest["members"]] == list(range(SEEDS))
+    assert manifest["dataset_sha256"] == run.manifest().dataset_sha256
+    command = shlex.split(manifest["command"])
+    assert command[:4] == ["connectome-sim", "fit", "--multirun", "connectome=statistics"]
+    assert TRAINABLE in command and command[-1] == f"seed=range({SEEDS})"
+    assert not {"threads=1", "figures=false"} & set(command)  # how it was run does not matter
+    assert str(runs) not in (made / "manifest.json").read_text()
+    (network,) = read_network(run.network)
+    assert not any(f'"{name}"' in (made / "manifest.json").read_text() for name in network.id)
+    metrics = run.metrics()
+    assert manifest["members"][2]["metrics"]["evaluation_seed"] == metrics["evaluation_seed"] == 2
+
+
+def test_its_networks_are_those_of_the_runs(runs: Path, made: Path) -> None:
+    members = connectome_sim.load_ensemble(made)
+    assert len(members) == SEEDS and [member.seed for member in members] == list(range(SEEDS))
+    for member in members:
+        (network,) = read_network(RunFolder.open(runs / f"seed{member.seed}").network)
+        np.testing.assert_allclose(member.network.weights.numpy(), network.weights, rtol=1e-6)
+        np.testing.assert_allclose(member.network.time_constant.numpy(), network.time_constant, rtol=1e-6)
+        assert member.succeeded
+        assert member.parameters.names("threshold") == members.connectome.types
+    assert members.config_of(3).seed == 3
+
+
+def test_export_writes_all_members_as_the_runs_have_them(runs: Path, made: Path, tmp_path: Path) -> None:
+    assert main(["export", f"ensemble={made}", f"out={tmp_path / 'network.h5'}"]) == 0
+    found = read_network(tmp_path / "network.h5")
+    assert [network.seed for network in found] == list(range(SEEDS))
+    (wanted,) = read_network(RunFolder.open(runs / "seed1").network)
+    for name in ("weights", "bias", "velocity_input", "initial_states", "initial_headings"):
+        np.testing.assert_allclose(getattr(found[1], name), getattr(wanted, name), rtol=1e-5, atol=1e-7)
+    assert (found[1].id, found[1].dataset) == (wanted.id, wanted.dataset)
+
+
+def test_a_shipped_ensemble_goes_by_its_name(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensembles, "data_dir", lambda: tmp_path)
+    with pytest.raises(ConfigError, match="'tiny', wanted a folder .* or a shipped one: none ships"):
+        load_ensemble("tiny")
+    shutil.copytree(made, tmp_path / "ensembles" / "tiny")
+    assert load_ensemble("tiny").name == "tiny"
+    with pytest.raises(ConfigError, match="or a shipped one: tiny"):
+        load_ensemble("tinny")
+
+
+@pytest.mark.real_data
+def test_every_ensemble_that_ships_loads_on_its_dataset(hemibrain_dir: Path) -> None:
+    for folder in (data_dir() / ensembles.FOLDER).glob("*/"):
+        members = load_ensemble(folder.name)
+        assert members.record.command and len(members) >= 1
+
+
+def test_failed_fits_are_left_out_and_counted(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = Path(shutil.copytree(runs, tmp_path / "runs"))
+    RunFolder.open(copy / "seed1").finish(status="failed", reason="too far", wall_time_s=1.0)
+    assert main(["ensemble", f"run={copy}/*", f"out={tmp_path / 'good'}"]) == 0
+    assert "3 of 4 fits taken\nleft out, as they failed: seeds 1 " in capsys.readouterr().out
+    record = EnsembleRecord.read(tmp_path / "good")
+    assert ([m.seed for m in record.members], record.failed_seeds) == ([0, 2, 3], (1,))
+    assert record.command.endswith("'seed=range(4)'")
+    assert main(["ensemble", f"run={copy}/*", f"out={tmp_path / 'all'}", "failed=true"]) == 0
+    assert [m.succeeded for m in EnsembleRecord.read(tmp_path / "all").members] == [True, False, True, True]
+    only = ["ensemble", f"run={copy}/seed1", f"out={tmp_path / 'none'}"]
+    assert main(only) == 1
+    assert "got 1 runs, none of which succeeded; failed=true takes" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def _another_configuration(run: Path) -> None:
+    config = run / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("candidates: 2", "candidates: 3"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_another_configuration, "got configuration fit.candidates=3, wanted 2"),
+        (lambda run: edit(run / "manifest.json", dataset_sha256="ab"), "got dataset_sha256 'ab', wanted"),
+        (lambda run: edit(run / "manifest.json", status="running"), "got a fit that has no result"),
+        (lambda run: (run / "parameters.safetensors").unlink(), "got a fit that has no result"),
+        (lambda run: shutil.copytree(run, run.with_name("twice")), "got two runs of seed 1, wanted each seed once"),
+        (lambda run: (run / "manifest.json").unlink(), "not a complete run folder"),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change, message: str
+) -> None:
+    for seed in (0, 1):
+        shutil.copytree(runs / f"seed{seed}", tmp_path / "runs" / f"seed{seed}")
+    change(tmp_path / "runs" / "seed1")
+    assert main(["ensemble", f"run={tmp_path}/runs/*", f"out={tmp_path / 'out'}"]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_overwritten_and_a_pattern_needs_a_folder(
+    runs: Path, copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ensemble", f"run={runs}/seed0", f"out={copied}"]) == 1
+    assert "holds an ensemble already" in capsys.readouterr().err
+    assert main(["ensemble", f"run={runs}/nothing*", f"out={tmp_path / 'out'}"]) == 1
+    assert "which is the name of no folder" in capsys.readouterr().err
+
+
+def test_another_dataset_is_refused_with_advice(copied: Path) -> None:
+    edit(copied / "manifest.json", dataset_sha256="ab")
+    with pytest.raises(DataError, match="wanted ab, .* fetch it with connectome-sim data download, or let CONNECTOME"):
+        load_ensemble(copied)
+
+
+def test_a_dataset_that_is_not_there_is_named(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.delenv("CONNECTOME_SIM_DATA", raising=False)
+    config = json.loads((copied / "manifest.json").read_text())["config"]
+    config["connectome"]["source"] = "hemibrain"
+    edit(copied / "manifest.json", config=config, dataset="hemibrain", dataset_version="v1.2")
+    with pytest.raises(DataError, match="tiny: needs the wiring of hemibrain v1.2: .* data download hemibrain"):
+        load_ensemble(copied)
+
+
+def _renamed(folder: Path) -> None:
+    names = json.loads((folder / "manifest.json").read_text())["names"]
+    edit(folder / "manifest.json", names=names | {"threshold": ["EPGt", "EPG", *names["threshold"][2:]]})
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda folder: edit(folder / "manifest.json", format_version=2), RunFolderError, "update connectome-sim"),
+        (lambda folder: edit(folder / "manifest.json", format="tarball"), RunFolderError, "field 'format'"),
+        (lambda folder: edit(folder / "manifest.json", colour="red"), RunFolderError, "unknown: \\['colour'\\]"),
+        (lambda folder: edit(folder / "manifest.json", members=[]), RunFolderError, "got no member"),
+        (lambda folder: edit(folder / "manifest.json", members=[{"seed": 1}]), RunFolderError, "damaged"),
+        (lambda folder: edit(folder / "manifest.json", types={"EPG": 1}), DataError, "field 'types'"),
+        (lambda folder: edit(folder / "manifest.json", config={"nonsense": 1}), ConfigError, "nonsense: unknown"),
+        (_renamed, DataError, "parameters 'threshold': got those of"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), RunFolderError, "cannot be read"),
+        (lambda folder: (folder / "manifest.json").unlink(), RunFolderError, "not the folder of an ensemble"),
+        (lambda folder: (folder / "parameters.safetensors").write_bytes(b"x"), RunFolderError, "may be truncated"),
+    ],
+)
+def test_a_damaged_ensemble_is_refused(copied: Path, change, error: type[Exception], message: str) -> None:
+    change(copied)
+    with pytest.raises(error, match=message):
+        load_ensemble(copied)
+
+
+def test_a_member_that_is_not_there_is_refused(made: Path) -> None:
+    with pytest.raises(ConfigError, match="member: got 4, wanted 0 to 3"):
+        load_ensemble(made)[4]
+
+
+def test_export_wants_runs_or_an_ensemble(
+    runs: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", f"ensemble={made}", f"run={runs}/seed0", f"out={tmp_path / 'network.h5'}"]) == 1
+    assert "wanted one or more run folders, or an ensemble" in capsys.readouterr().err
+
+
+def test_solutions_writes_what_it_finds(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["solutions", f"ensemble={made}", f"out={tmp_path / 'out'}", "batches=2", "member=1", "threads=1"]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "4 members" in out and "time constants among them" in out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"solutions.json", "solutions.png", "solutions.pdf"}
+    content = json.loads((tmp_path / "out" / "solutions.json").read_text())
+    record = EnsembleRecord.read(made)
+    # by hand: thresholds count as they are, the others by their logarithm
+    parts = [record.values["threshold"], np.log(record.values["time_constant"]), np.log(record.values["velocity_gain"])]
+    x = np.concatenate(parts, axis=1)
+    assert content["distances"][0][2] == pytest.approx(np.sqrt(((x[0] - x[2]) ** 2).mean()))
+    assert len(content["eigenvalues"]) == len(content["parameters"]) == x.shape[1] == 14
+    assert content["eigenvalues"][0] > 0 and content["member"] == 1
+    row = content["parameters"]["time_constant/PEG"]
+    assert row["spread"] == pytest.approx(np.log(record.values["time_constant"][:, 4]).std(ddof=1))
+    assert 0 < row["standard_error"] <= 1
+    assert main(asked) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["member=9"], "member: got 9, wanted 0 to 3"),
+        (["batches=1"], "batches=1"),
+        (["formats=[gif]"], "formats: got ('gif',)"),
+    ],
+)
+def test_solutions_refuses_what_it_cannot_do(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    assert main(["solutions", f"ensemble={made}", f"out={tmp_path / 'out'}", "threads=1", *more]) == 1
+    assert message in capsys.readouterr().err
