@@ -18,7 +18,7 @@ from connectome_sim import circular, tasks
 from connectome_sim.ablation.members import Subject
 from connectome_sim.ablation.perturbations import Perturbation, Stimulate, active, perturbed
 from connectome_sim.axes import BoolArray, State
-from connectome_sim.errors import ConfigError, StepError
+from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import Protocol, evaluate
 from connectome_sim.evaluate.metrics import Metrics, label
 from connectome_sim.evaluate.trace import Runner, Trace
@@ -173,8 +173,7 @@ class HeldOut:
             "cue_error_deg": found["cue_error_median_deg"],
             "failed_trials_share": found["failed_trials_share"],
         }
-        kept = ("walking/time_s", "walking/true_heading_rad", "walking/decoded_heading_rad", "walking/vector_length")
-        kept += ("walking/kymograph", "walking/kymograph_angle_rad")
+        kept = [name for name in arrays if name.startswith("walking/")]
         return Scored(measures, {name: np.asarray(arrays[name], dtype=np.float32) for name in kept})
 
 
@@ -337,14 +336,13 @@ class TimedTrial:
             "rest/vector_length": trace.vector_length[k, :n],
             "rest/kymograph": trace.profile[k, 0],
             "rest/kymograph_angle_rad": circular.evenly_spaced(readout.wedges),
+            "rest/window_s": np.array([self.start, self.end]),
         }
         ordered = {name: measures[name] for name in self.measures}
         return Scored(ordered, {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()})
 
 
-def _current(
-    subject: Subject, perturbations: Sequence[Perturbation], time: np.ndarray, step: float
-) -> Tensor | None:
+def _current(subject: Subject, perturbations: Sequence[Perturbation], time: np.ndarray, step: float) -> Tensor | None:
     """Current of all stimulations [steps, 1, N], held over each step that begins at ``time`` (s)."""
     total = np.zeros((len(time), 1, len(subject.neurons)))
     stimulations = [p for p in perturbations if isinstance(p, Stimulate)]

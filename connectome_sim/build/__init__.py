@@ -10,6 +10,7 @@ A fit in three lines::
 
 from __future__ import annotations
 
+from connectome_sim.build.ablating import SweepOutcome, load_members, make_plan, run_ablate
 from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
 from connectome_sim.build.objects import circuit, source, wiring
 from connectome_sim.build.scores import score_table
@@ -20,8 +21,12 @@ __all__ = [
     "Ended",
     "FitOutcome",
     "Member",
+    "SweepOutcome",
     "circuit",
+    "load_members",
+    "make_plan",
     "resume_fit",
+    "run_ablate",
     "run_evaluate",
     "run_evaluations",
     "run_export",

@@ -20,10 +20,11 @@ OK, ERROR, FAILED_FIT, INTERRUPTED = 0, 1, 2, 130
 USAGE = """\
 connectome-sim VERB [options]
 
-Fits the dynamics of a head-direction circuit to its connectome, and measures and draws the result.
+Fits the dynamics of a head-direction circuit to its connectome, and measures, ablates and draws the result.
 
   fit        fit a network to a connectome, measure and draw it
   evaluate   measure the network of a run on held-out trials
+  ablate     silence, scale, drive or rewire fitted networks, and say what changes
   figures    draw the figures of a run
   export     write the fitted network of one or more runs as plain arrays
   data       list, inspect and download connectomes
@@ -74,7 +75,7 @@ def _verb(name: str) -> Callable[[list[str]], int]:
         from connectome_sim.cli import data
 
         return data.run
-    if name in ("fit", "evaluate", "figures", "export"):
+    if name in ("fit", "evaluate", "ablate", "figures", "export"):
         from connectome_sim.cli import verbs
 
         run: Callable[[list[str]], int] = getattr(verbs, name)
@@ -83,5 +84,8 @@ def _verb(name: str) -> Callable[[list[str]], int]:
 
 
 def _unknown(name: str) -> int:
-    print(f"connectome-sim: unknown verb {name!r}; there are fit, evaluate, figures, export, data", file=sys.stderr)
+    print(
+        f"connectome-sim: unknown verb {name!r}; there are fit, evaluate, ablate, figures, export, data",
+        file=sys.stderr,
+    )
     return ERROR

@@ -1,4 +1,4 @@
-"""The verbs fit, evaluate, figures and export: from arguments to what people read. Knows no mathematics."""
+"""The verbs fit, evaluate, ablate, figures and export: from arguments to what people read. Knows no mathematics."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from connectome_sim.build import (
     FitOutcome,
     Member,
     resume_fit,
+    run_ablate,
     run_evaluations,
     run_export,
     run_figures,
@@ -25,7 +26,16 @@ from connectome_sim.build import (
 )
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import FAILED_FIT, OK, report
-from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, FitConfig, register, saved_config, typed
+from connectome_sim.config import (
+    AblateConfig,
+    EvaluateConfig,
+    ExportConfig,
+    FiguresConfig,
+    FitConfig,
+    register,
+    saved_config,
+    typed,
+)
 from connectome_sim.config.compose import register_evaluation, resume_config
 from connectome_sim.errors import ConnectomeSimError, FitError
 from connectome_sim.records import RunFolder
@@ -117,6 +127,25 @@ def _evaluated(configs: list[EvaluateConfig]) -> int:
     return OK
 
 
+def ablate(arguments: list[str]) -> int:
+    """``connectome-sim ablate``: exit code 0 also where cases failed; their rows say so."""
+    register("ablate")
+
+    def job(config: Any) -> int:
+        checked = typed(AblateConfig, config)
+        try:
+            outcome = run_ablate(checked)
+        except KeyboardInterrupt:
+            if Path(checked.out).exists():
+                print(f"go on with the same command and: out={checked.out}", file=sys.stderr)
+            raise
+        print(outcome.text)
+        print(f"sweep folder: {outcome.folder.path}")
+        return OK
+
+    return hydra_app.run("ablate", _run_as_list(arguments), job)
+
+
 def figures(arguments: list[str]) -> int:
     """``connectome-sim figures``."""
     register("figures")
@@ -132,9 +161,7 @@ def figures(arguments: list[str]) -> int:
 def export(arguments: list[str]) -> int:
     """``connectome-sim export``."""
     register("export")
-    one = _value("run", arguments)
-    if one is not None and not one.startswith("["):
-        arguments = [f"run=[{one}]" if argument == f"run={one}" else argument for argument in arguments]
+    arguments = _run_as_list(arguments)
 
     def job(config: Any) -> int:
         print(run_export(typed(ExportConfig, config)))
@@ -172,6 +199,14 @@ def _print_scores(folder: RunFolder, metrics: Mapping[str, float], config: FitCo
 def _print_reasons(what: str, reasons: Any) -> None:
     if reasons:
         print(f"connectome-sim: {what}: {'; '.join(reasons)}", file=sys.stderr)
+
+
+def _run_as_list(arguments: list[str]) -> list[str]:
+    """The arguments with a single ``run=PATH`` as a list of one."""
+    one = _value("run", arguments)
+    if one is None or one.startswith("["):
+        return arguments
+    return [f"run=[{one}]" if argument == f"run={one}" else argument for argument in arguments]
 
 
 def _value(name: str, arguments: list[str]) -> str | None:

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from connectome_sim.config.ablate import AblateConfig
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import as_node, readable, schema
 from connectome_sim.config.settings import EvaluateConfig, EvaluationConfig, ExportConfig, FiguresConfig, FitConfig
@@ -29,6 +30,7 @@ VERBS: dict[str, type] = {
     "evaluate": EvaluateConfig,
     "figures": FiguresConfig,
     "export": ExportConfig,
+    "ablate": AblateConfig,
 }
 """Verb -> its configuration."""
 

@@ -24,6 +24,8 @@ SPLIT_SHARE = 0.5  # of its synapses that a split neuron loses (chosen)
 
 @dataclass(frozen=True)
 class _Deviation:
+    """What all have in common: a level between 0 and the largest of its kind."""
+
     level: float
     kind: ClassVar[str]
     largest: ClassVar[float] = 1.0
@@ -34,7 +36,7 @@ class _Deviation:
 
     @property
     def name(self) -> str:
-        """As in ``Rewiring``."""
+        """Unambiguous and stable: it becomes part of the case's id."""
         return f"{self.kind} {self.level:g}"
 
 
@@ -118,9 +120,7 @@ class Split(_Deviation):
         n = connectome.n_neurons
         split = np.isin(np.arange(n), random.choice(n, size=round(self.level * n), replace=False))
         pieces = split[_rows(connectome)].astype(int) + split[connectome.counts.indices].astype(int)
-        return _with_data(
-            connectome, random.binomial(connectome.counts.data, (1 - SPLIT_SHARE) ** pieces), self.name
-        )
+        return _with_data(connectome, random.binomial(connectome.counts.data, (1 - SPLIT_SHARE) ** pieces), self.name)
 
 
 @dataclass(frozen=True)

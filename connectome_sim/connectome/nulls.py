@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,17 +20,6 @@ from connectome_sim.connectome.rings import blocks, ideal_mean, off_diagonal, wh
 from connectome_sim.errors import SelectionError
 
 TRADES_PER_ROW = 10  # chosen: Strona et al. 2014 (Nature Communications 5:4114) find 5 to be enough
-
-
-class Rewiring(Protocol):
-    """What makes another connectome out of one: a null model or a deviation."""
-
-    @property
-    def name(self) -> str:
-        """Unambiguous and stable: it becomes part of the case's id."""
-
-    def __call__(self, connectome: Connectome, random: Generator) -> Connectome:
-        """The other connectome."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from connectome_sim.records.checkpoint import read_checkpoint, write_checkpoint
 from connectome_sim.records.manifest import Manifest, RunStatus, config_hash
 from connectome_sim.records.network_file import FittedNetwork, read_network, write_network
 from connectome_sim.records.run_folder import RunFolder
+from connectome_sim.records.sweep_folder import SweepFolder
 
 __all__ = [
     "FittedNetwork",
     "Manifest",
     "RunFolder",
     "RunStatus",
+    "SweepFolder",
     "config_hash",
     "read_arrays",
     "read_checkpoint",
