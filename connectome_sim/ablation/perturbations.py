@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -95,6 +95,7 @@ class Block:
         return np.logical_and.outer(self.post, self.pre)
 
 
+@runtime_checkable
 class Perturbation(Protocol):
     """What a perturbation states of itself."""
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol as Interface
+from typing import runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +26,10 @@ from connectome_sim.evaluate.trace import Runner, Trace
 from connectome_sim.model import Drive
 from connectome_sim.solve import SolveOptions
 from connectome_sim.solve.options import steps_per_sample
+
+MOST_LOST = 0.5  # share of trials with a bump below which a sweep speaks of no drift (chosen)
+NOISE = "noise_diffusion_deg2_per_s"
+OF_A_BUMP = ("rest_drift_deg", "rest_rotation_deg_per_s", "jump_arrived_share", NOISE)
 
 Arrays = dict[str, np.ndarray]
 
@@ -55,6 +60,7 @@ class Scored:
     arrays: Arrays
 
 
+@runtime_checkable
 class Probes(Interface):
     """What the runner of a sweep asks of a way to measure."""
 
@@ -86,7 +92,8 @@ class HeldOut:
     - ``cue_error_deg``: distance of the settled bump from its cue, median;
     - ``failed_trials_share``: walking and rest trials whose solve diverged.
 
-    Where there is no bump, headings are those of what noise is left in the profile, and errors mean nothing but that.
+    Drift, rotation, jump and diffusion are those of a bump: NaN where fewer than half of the trials have one. The
+    other errors stand, as what a network without a bump makes of its task: chance is 90 deg, and a gain of 0.
 
     Attributes:
         protocol: headings and durations.
@@ -121,7 +128,7 @@ class HeldOut:
             "walking_error_deg",
             "integration_gain",
             "jump_arrived_share",
-            "noise_diffusion_deg2_per_s",
+            NOISE,
             "cue_error_deg",
             "failed_trials_share",
         )
@@ -169,10 +176,12 @@ class HeldOut:
             "walking_error_deg": found[f"walking_error_{label(p.error_times_s[-1])}s_median_deg"],
             "integration_gain": float(np.mean(arrays["constant/gain"])),
             "jump_arrived_share": float(np.mean(arrived)),
-            "noise_diffusion_deg2_per_s": found["noise_diffusion_deg2_per_s"],
+            NOISE: found[NOISE],
             "cue_error_deg": found["cue_error_median_deg"],
             "failed_trials_share": found["failed_trials_share"],
         }
+        if measures["bump_present_share"] < MOST_LOST:
+            measures |= dict.fromkeys(OF_A_BUMP, math.nan)
         kept = [name for name in arrays if name.startswith("walking/")]
         return Scored(measures, {name: np.asarray(arrays[name], dtype=np.float32) for name in kept})
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,7 @@ SILENCING: Mapping[str, Callable[[Target, Window | None], Perturbation]] = {
 """Ways to silence that need nothing but a target."""
 
 
+@runtime_checkable
 class CaseSet(Protocol):
     """What makes cases for a connectome."""
 

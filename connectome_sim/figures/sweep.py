@@ -147,7 +147,7 @@ def effects(saved: SavedSweep) -> Figure:
 
 
 def _cell(axes: Axes, x: int, y: int, value: float, bold: bool) -> None:
-    text = "-" if math.isnan(value) else f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+    text = "-" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 100 or abs(value) < 5e-4 else f"{value:.2g}"
     axes.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight="bold" if bold else "normal")
 
 
