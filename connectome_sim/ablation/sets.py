@@ -140,6 +140,8 @@ class Timed:
 
     def __post_init__(self) -> None:
         _check_how(self.how)
+        Window(self.start, self.end)
+        Pulses(self.period, self.width)
 
     def cases(self, connectome: Connectome) -> tuple[Case, ...]:
         """One for each type; two sides times step and pulses for each driven type."""
