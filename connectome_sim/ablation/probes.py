@@ -65,6 +65,10 @@ class Probes(Interface):
     """What the runner of a sweep asks of a way to measure."""
 
     @property
+    def seed(self) -> int:
+        """Of walks and noise."""
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """Names of what it measures, in order."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from connectome_sim.ablation.literature import Verdict, judge, literature_cases, shipped_findings
 from connectome_sim.ablation.members import Member, Subject, intact, transplanted
 from connectome_sim.ablation.plan import Case, Plan, Planned, plan
-from connectome_sim.ablation.probes import Probes, Scored
+from connectome_sim.ablation.chosen import Probes, Scored
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row, columns, run
 from connectome_sim.ablation.statistics import Effect, summarise
 from connectome_sim.config import AblateConfig, AblationConfig, plain, to_yaml
@@ -99,7 +99,7 @@ def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> Sweep
         rows[row.id] = found
         folder.write_table("cases", columns(planned), sorted(rows.values(), key=lambda r: order[r["case_id"]]))
 
-    score = _Scorer(config.ablation.probes)
+    score = _Scorer(config.ablation.chosen)
     run(planned, score, done=rows.keys(), keep=keep, threads=config.threads, progress=config.progress)
     ordered = tuple(rows[row.id] for row in planned.rows)
     outcome = _concluded(config, folder, members, ordered, planned)
@@ -126,7 +126,7 @@ def make_plan(ablation: AblationConfig, members: Sequence[Member]) -> Plan:
     if ablation.literature:
         for case in literature_cases(shipped_findings(), connectome):
             cases.setdefault(case.name, case)
-    return plan([*cases.values(), *(case.build() for case in ablation.cases)], members, ablation.probes)
+    return plan([*cases.values(), *(case.build() for case in ablation.cases)], members, ablation.chosen)
 
 
 class _Scorer:
@@ -170,7 +170,7 @@ def _folder(config: AblateConfig, members: Sequence[Member]) -> SweepFolder:
         dataset=origin.dataset,
         dataset_version=origin.version,
         dataset_sha256=origin.sha256,
-        seeds={"held_out": config.ablation.held_out.seed, **{member.name: member.seed for member in members}},
+        seeds={"held_out": config.ablation.chosen.seed, **{member.name: member.seed for member in members}},
     )
     return SweepFolder.create(path, manifest, config=to_yaml(config))
 

@@ -15,6 +15,8 @@ from connectome_sim.connectome.deviations import DEVIATIONS
 from connectome_sim.connectome.nulls import NULLS
 from connectome_sim.errors import ConfigError
 
+PROBES = ("held_out", "timed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetConfig:
@@ -84,8 +86,9 @@ class AblationConfig:
         sets: sets of cases by name.
         cases: further cases.
         literature: also the cases of the published experiments, and a verdict on each.
-        held_out: how cases are measured.
-        timed: the trial that takes its place where windows are wanted; None otherwise.
+        probes: how cases are measured: held_out, or timed where windows are wanted.
+        held_out: the held-out probes.
+        timed: the trial with a window in it.
 
     Raises:
         ConfigError: nothing to do, or the literature in a timed trial, whose measures it does not name.
@@ -95,19 +98,22 @@ class AblationConfig:
     sets: Mapping[str, SetConfig] = field(default_factory=dict)
     cases: tuple[CaseConfig, ...] = ()
     literature: bool = False
+    probes: str = "held_out"
     held_out: HeldOut = field(default_factory=HeldOut)
-    timed: TimedTrial | None = None
+    timed: TimedTrial = field(default_factory=TimedTrial)
 
     def __post_init__(self) -> None:
         if not self.sets and not self.cases and not self.literature:
             raise ConfigError("got no sets, no cases and literature=false, wanted something to do")
-        if self.literature and self.timed is not None:
-            raise ConfigError("literature: got true with a timed trial, wanted the held-out probes (timed=null)")
+        if self.probes not in PROBES:
+            raise ConfigError(f"probes: got {self.probes!r}, wanted one of {', '.join(PROBES)}")
+        if self.literature and self.probes != "held_out":
+            raise ConfigError(f"literature: got true with probes={self.probes}, wanted probes=held_out")
 
     @property
-    def probes(self) -> Probes:
+    def chosen(self) -> Probes:
         """How cases are measured."""
-        return self.held_out if self.timed is None else self.timed
+        return self.held_out if self.probes == "held_out" else self.timed
 
 
 @dataclass(frozen=True, kw_only=True)
