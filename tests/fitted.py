@@ -1,4 +1,4 @@
-"""Fitted networks for tests of the ablation harness: typed rings with some parameters, as members and as run folders."""
+"""Networks for tests of the ablation harness: typed rings with some parameters, as members and as run folders."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from connectome_sim.ablation.literature import Verdict, judge, literature_cases, shipped_findings
 from connectome_sim.ablation.members import Member, Subject, intact, transplanted
 from connectome_sim.ablation.plan import Case, Plan, Planned, plan
-from connectome_sim.ablation.chosen import Probes, Scored
+from connectome_sim.ablation.probes import Probes, Scored
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row, columns, run
 from connectome_sim.ablation.statistics import Effect, summarise
 from connectome_sim.config import AblateConfig, AblationConfig, plain, to_yaml

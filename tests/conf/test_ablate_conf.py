@@ -30,7 +30,9 @@ def test_every_bundle_composes_and_survives_being_written_down(bundle: str) -> N
 
 
 def test_a_case_can_be_written_on_the_command_line() -> None:
-    one = "{perturb: [{kind: output, target: {type: [PEN_a], side: L}}, {kind: scale, target: {type: [EPG]}, factor: 2}]}"
+    one = (
+        "{perturb: [{kind: output, target: {type: [PEN_a], side: L}}, {kind: scale, target: {type: [EPG]}, factor: 2}]}"
+    )
     config = compose("ablate", ["run=[runs/one]", f"ablation.cases=[{one}, {{rewire: {{kind: missed, level: 0.5}}}}]"])
     first, second = (case.build() for case in config.ablation.cases)
     assert first.perturbations == (
@@ -44,8 +46,8 @@ def test_a_case_can_be_written_on_the_command_line() -> None:
     ("override", "words"),
     [
         ("ablation.sets.silenced.set=lesions", "'lesions'"),
-        ("ablation.sets.silenced.options={how: lesion}", "'lesion'"),
-        ("ablation.sets.silenced.options={hwo: output}", "did you mean 'how'"),
+        ("+ablation.sets.silenced.options.how=lesion", "'lesion'"),
+        ("+ablation.sets.silenced.options.hwo=output", "did you mean 'how'"),
         ("ablation.cases=[{perturb: [{kind: scale, target: {type: [EPG]}, factor: -1}]}]", "wanted 0 to 2"),
         ("ablation.cases=[{perturb: [{kind: burn, target: {type: [EPG]}}]}]", "'burn'"),
         ("ablation.cases=[{}]", "wanted something to do"),

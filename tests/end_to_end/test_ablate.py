@@ -129,9 +129,10 @@ def test_a_sweep_is_drawn_and_told_in_one_file(bundle: str, figures: set[str], r
     if bundle == "timed":
         trial = ("duration=0.4", "start=0.1", "end=0.2", *(t.rsplit(".", 1)[1] for t in TINY[3:] if "n_heading" in t))
         more = [f"ablation.timed.{t}" if "n_head" not in t else f"ablation.timed.protocol.{t}" for t in trial]
-        more.append("ablation.sets.timed.options={start: 0.1, end: 0.2, period: 0.04, width: 0.02}")
+        more += [f"{s}ablation.sets.timed.options.{t}" for s, t in
+                 (("", "start=0.1"), ("", "end=0.2"), ("+", "period=0.04"), ("+", "width=0.02"))]  # fmt: skip
     if bundle == "graded":
-        more = ["ablation.sets.graded.options={types: [Delta7], factors: [0.5, 2.0]}"]
+        more = [f"+ablation.sets.graded.options.{option}" for option in ("types=[Delta7]", "factors=[0.5,2.0]")]
     settings = [setting for setting in TINY if setting != "figures=false"]
     assert main(["ablate", f"run={runs}", f"out={out}", f"ablation={bundle}", *more, *settings]) == 0
     assert {path.stem for path in (out / "figures").glob("*.png")} == figures
