@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -88,8 +89,7 @@ def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> Sweep
     """
     members = tuple(members) or load_members(config.run)
     planned = make_plan(config.ablation, members)
-    folder = _folder(config, members)
-    began, before = time.monotonic(), folder.manifest()
+    folder = _folder(config, members, planned)
     rows = {row["case_id"]: row for row in folder.table("cases", columns=columns(planned))}
     order = {row.id: number for number, row in enumerate(planned.rows)}
 
@@ -100,11 +100,10 @@ def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> Sweep
         folder.write_table("cases", columns(planned), sorted(rows.values(), key=lambda r: order[r["case_id"]]))
 
     score = _Scorer(config.ablation.chosen)
-    run(planned, score, done=rows.keys(), keep=keep, threads=config.threads, progress=config.progress)
-    ordered = tuple(rows[row.id] for row in planned.rows)
-    outcome = _concluded(config, folder, members, ordered, planned)
-    spent = (before.wall_time_s or 0.0) + time.monotonic() - began
-    folder.write_manifest(before.finished(status="succeeded", wall_time_s=spent))
+    with _recorded(folder):
+        run(planned, score, done=rows.keys(), keep=keep, threads=config.threads, progress=config.progress)
+        ordered = tuple(rows[row.id] for row in planned.rows)
+        outcome = _concluded(config, folder, members, ordered, planned)
     if config.figures:
         draw_sweep(folder)
     return outcome
@@ -152,10 +151,27 @@ class _Scorer:
         return transplanted(member, drawn)
 
 
-def _folder(config: AblateConfig, members: Sequence[Member]) -> SweepFolder:
+@contextmanager
+def _recorded(folder: SweepFolder) -> Iterator[None]:
+    """Records in the manifest how the work inside ended; errors go on their way."""
+    before, began = folder.manifest(), time.monotonic()
+    try:
+        yield
+    except BaseException as error:
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        folder.write_manifest(before.finished(status="failed", reason=reason, wall_time_s=_spent(before, began)))
+        raise
+    folder.write_manifest(before.finished(status="succeeded", wall_time_s=_spent(before, began)))
+
+
+def _spent(before: Manifest, began: float) -> float:
+    return (before.wall_time_s or 0.0) + time.monotonic() - began
+
+
+def _folder(config: AblateConfig, members: Sequence[Member], planned: Plan) -> SweepFolder:
     """A new folder, or the one that holds the same sweep."""
     path = Path(config.out)
-    semantics = _semantics(config, members)
+    semantics = _semantics(config, members, planned)
     if path.exists():
         folder = SweepFolder.open(path)
         if folder.manifest().config_sha256 != config_hash(semantics):
@@ -175,9 +191,10 @@ def _folder(config: AblateConfig, members: Sequence[Member]) -> SweepFolder:
     return SweepFolder.create(path, manifest, config=to_yaml(config))
 
 
-def _semantics(config: AblateConfig, members: Sequence[Member]) -> dict[str, object]:
+def _semantics(config: AblateConfig, members: Sequence[Member], planned: Plan) -> dict[str, object]:
     """What decides the result: what is done, and to which numbers."""
-    return {"ablation": plain(config.ablation), "networks": {member.name: _digest(member) for member in members}}
+    networks = {member.name: _digest(member) for member in members}
+    return {"ablation": plain(config.ablation), "networks": networks, "rows": [row.id for row in planned.rows]}
 
 
 def _digest(member: Member) -> str:
