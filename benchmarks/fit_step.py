@@ -115,7 +115,7 @@ def torchdiffeq(task: Task, method: str, *, lookup: bool) -> Tensor:
         x = task.omega[k][:, None] * network.velocity_input + network.bias if lookup else inputs[k]
         return (torch.sigmoid(torch.addmm(x, r, transposed)) - r) / network.time_constant
 
-    times = torch.arange(steps + 1, dtype=torch.float64) * STEP
+    times = torch.arange(len(task.omega) + 1, dtype=torch.float64) * STEP
     options = {"step_size": STEP, "perturb": False}
     rates = odeint(
         right_hand_side, task.initial, times, method={"euler": "euler", "heun": "heun2"}[method], options=options

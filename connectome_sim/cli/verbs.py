@@ -16,6 +16,7 @@ from connectome_sim.build import (
     FitOutcome,
     Member,
     resume_fit,
+    run_ablate,
     run_ensemble,
     run_evaluations,
     run_export,
@@ -28,6 +29,7 @@ from connectome_sim.build import (
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import FAILED_FIT, OK, report
 from connectome_sim.config import (
+    AblateConfig,
     EnsembleConfig,
     EvaluateConfig,
     ExportConfig,
@@ -127,6 +129,25 @@ def _evaluated(configs: list[EvaluateConfig]) -> int:
 
     run_evaluations(configs, on_end=say)
     return OK
+
+
+def ablate(arguments: list[str]) -> int:
+    """``connectome-sim ablate``: exit code 0 also where cases failed; their rows say so."""
+    register("ablate")
+
+    def job(config: Any) -> int:
+        checked = typed(AblateConfig, config)
+        try:
+            outcome = run_ablate(checked)
+        except KeyboardInterrupt:
+            if Path(checked.out).exists():
+                print(f"go on with the same command and: out={checked.out}", file=sys.stderr)
+            raise
+        print(outcome.text)
+        print(f"sweep folder: {outcome.folder.path}")
+        return OK
+
+    return hydra_app.run("ablate", _listed(arguments), job)
 
 
 def figures(arguments: list[str]) -> int:

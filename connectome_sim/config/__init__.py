@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connectome_sim.config.ablate import AblateConfig, AblationConfig
 from connectome_sim.config.compose import compose, register, saved_config, to_yaml
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import readable, schema
@@ -19,6 +20,8 @@ from connectome_sim.config.settings import (
 )
 
 __all__ = [
+    "AblateConfig",
+    "AblationConfig",
     "ConnectomeConfig",
     "EnsembleConfig",
     "EvaluateConfig",

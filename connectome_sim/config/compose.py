@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from connectome_sim.config.ablate import AblateConfig
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import as_node, readable, schema
 from connectome_sim.config.settings import (
@@ -39,6 +40,7 @@ VERBS: dict[str, type] = {
     "export": ExportConfig,
     "ensemble": EnsembleConfig,
     "solutions": SolutionsConfig,
+    "ablate": AblateConfig,
 }
 """Verb -> its configuration."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import metrics, probes
@@ -46,7 +48,7 @@ def metric_names(protocol: Protocol, which: tuple[str, ...] = PROBES) -> frozens
         names |= metrics.walking_metrics(one, trace, trace, protocol.error_times_s).keys()
         names |= metrics.rest_metrics(trace, one, duration=protocol.duration_s).keys()
         names |= metrics.cue_metrics(one, one).keys()
-        names |= metrics.bump_metrics(one, one, one, min_vector_length=0, min_amplitude=0).keys()
+        names |= metrics.bump_metrics(one, one, one, one, min_vector_length=0, min_amplitude=0).keys()
     if "constant" in which:
         speed = np.asarray(protocol.constant_speeds_deg_per_s)
         flat = np.ones((len(speed), 2))
@@ -92,6 +94,7 @@ def evaluate(
     fit_step: float | None = None,
     which: tuple[str, ...] = PROBES,
     progress: Progress | None = None,
+    cued: Bool[Tensor, " neuron"] | None = None,
 ) -> EvaluationResult:
     """Runs the held-out protocol (section 4 of the project's science notes) on traces that no fit ever sees.
 
@@ -106,6 +109,7 @@ def evaluate(
         fit_step: integration step of the fit, s, where there was one.
         which: probes to run, of :data:`PROBES`; rest comes with walking.
         progress: called with (probe, seconds done, seconds in all).
+        cued: neurons that the cue reaches; those that are read if None.
 
     Raises:
         ConfigError: a step less than four times finer than the fit's, or an unknown probe.
@@ -117,7 +121,7 @@ def evaluate(
     if unknown or not which:
         raise ConfigError(f"evaluation, which: got {which}, wanted some of {PROBES}")
     options = SolveOptions(method=method, step=step)
-    run = Runner(network.detach().to(dtype=dtype), readout.to(dtype=dtype), protocol, options, progress)
+    run = Runner(network.detach().to(dtype=dtype), readout.to(dtype=dtype), protocol, options, progress, cued)
     measured = conditions(seed=seed, protocol=protocol, step=step, method=method)
     arrays: dict[str, np.ndarray] = {}
     with torch.no_grad():

@@ -235,11 +235,15 @@ def bump_metrics(
     vector_length: Float[np.ndarray, " batch"],
     amplitude: Float[np.ndarray, " batch"],
     peaks: Float[np.ndarray, " batch"],
+    width: Float[np.ndarray, " batch"],
     *,
     min_vector_length: float,
     min_amplitude: float,
 ) -> Metrics:
-    """Is there one bump? Shares over trials; a failed trial (NaN) has none."""
+    """Is there one bump, and of which shape? Shares over trials; a failed trial (NaN) has none.
+
+    The width (rad) is that of the trials in which the bump is present, NaN where it is in none.
+    """
     single = peaks == 1
     present = single & (vector_length >= min_vector_length) & (amplitude >= min_amplitude)
     return {
@@ -247,4 +251,6 @@ def bump_metrics(
         "bump_single_peak_share": float(single.mean()),
         "bump_vector_length_median": float(np.median(vector_length)),
         "bump_amplitude_median": float(np.median(amplitude)),
+        "bump_peaks_mean": float(np.where(np.isnan(amplitude), np.nan, peaks).mean()),
+        "bump_width_median_deg": float(np.rad2deg(np.median(width[present]))) if present.any() else math.nan,
     }

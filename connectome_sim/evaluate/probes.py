@@ -149,6 +149,7 @@ def _bump(run: Runner, still: Trace) -> Metrics:
         reading.vector_length.cpu().numpy(),
         reading.amplitude.cpu().numpy(),
         peaks.cpu().numpy(),
+        run.readout.width(final).cpu().numpy(),
         min_vector_length=run.protocol.bump_min_vector_length,
         min_amplitude=run.protocol.bump_min_amplitude,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from connectome_sim import circular
@@ -61,6 +62,7 @@ class Runner:
         protocol: durations, cue and thresholds.
         options: solver, method and step.
         progress: called after every simulated second, or None.
+        cued: neurons that the cue reaches; those that are read if None.
     """
 
     network: RateNetwork
@@ -68,12 +70,13 @@ class Runner:
     protocol: Protocol
     options: SolveOptions
     progress: Progress | None = None
+    cued: Bool[Tensor, " neuron"] | None = None
 
     def cue(self, headings: np.ndarray) -> State:
         """Cue current at ``headings`` (rad), [B, N]."""
         return cue_current(
             self.readout.ring_angle,
-            self.readout.epg_mask,
+            self.readout.epg_mask if self.cued is None else self.cued,
             torch.as_tensor(headings, dtype=self.network.dtype, device=self.network.device),
             amplitude=self.protocol.cue_amplitude,
             concentration=self.protocol.cue_concentration,

@@ -1,4 +1,4 @@
-"""Figures of a run, one per file, drawn from its saved results only. The only place that knows matplotlib."""
+"""Figures of a run or a sweep, drawn from its saved results only. The only place that knows matplotlib."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from connectome_sim.figures.losses import loss_curves
 from connectome_sim.figures.rest import rest_drift
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.style import style
+from connectome_sim.figures.sweep import SavedSweep, draw_sweep
 from connectome_sim.figures.weights import weight_matrix
 
 __all__ = [
     "FIGURES",
     "SavedRun",
+    "SavedSweep",
     "bump_kymograph",
     "draw_all",
+    "draw_sweep",
     "gain_curve",
     "integration_error",
     "loss_curves",

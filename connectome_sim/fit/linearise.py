@@ -16,7 +16,7 @@ from connectome_sim.losses import Observation, WeightedLoss, total
 Terms = Mapping[str, WeightedLoss]
 
 RESIDUAL_GUARD = 1e-12  # chosen: a residual below it, a loss value of some 1e-24, counts as 0 and has no derivative
-_NEGATIVE = -1e-9  # chosen: a value above it is a 0 with rounding error
+NEGATIVE = -1e-9  # chosen: a value above it is a 0 with rounding error
 _FORWARDS = Lock()  # PyTorch differentiates forwards in one thread at a time: it keeps the level in a global
 
 
@@ -93,11 +93,11 @@ def linearised(
 def _residuals(name: str, weight: float, values: Tensor, derivatives: Tensor) -> tuple[Tensor, Tensor]:
     """Residuals of the counted values [n] of one loss and their derivatives, from those of the values [n, P]."""
     # rho = sqrt(2 w v / n),  d rho = (w / n) dv / rho
-    if (values < _NEGATIVE).any():
+    if (values < NEGATIVE).any():
         values, derivatives = values.mean(dim=0, keepdim=True), derivatives.mean(dim=0, keepdim=True)
     if not (torch.isfinite(values).all() and torch.isfinite(derivatives).all()):
         raise FitError(f"loss {name}: a value or its derivative is not finite; tighten the parameter bounds")
-    if (values < _NEGATIVE).any():
+    if (values < NEGATIVE).any():
         raise FitError(
             f"loss {name}: got a mean of {float(values[0]):g}, which has no residual; wanted zero or more, or adam"
         )

@@ -149,13 +149,13 @@ class _RunningAdam:
 class GaussNewton:
     """Damped Gauss-Newton (Levenberg-Marquardt) on the residuals of all losses.
 
-    Sixty parameters and ten thousand residuals: the Jacobian costs some ten gradients and a step with it replaces
+    Sixty parameters and ten thousand residuals: the Jacobian costs some forty gradients and a step with it replaces
     hundreds of gradient steps, because the parameters' scales and their trade-offs are in it. One step solves
     (J^T J + damping I) d = -J^T r, with the damping raised until no raw parameter moves by more than ``largest_move``
     and the batch's total falls; where it never does, the parameters stay and the damping starts anew.
 
-    With ``sketches``, J^T J is estimated from random sums of residuals (see ``sketch.py``), at a tenth of the cost; the
-    gradient stays exact.
+    With ``sketches``, J^T J is estimated from random sums of residuals (see ``sketch.py``), one gradient each; the
+    gradient itself stays exact.
 
     A batch says little about what it happens not to visit, so a step that is best for it alone undoes some of what
     earlier ones had found. Close to the goal that is what limits a fit: with ``memory``, J^T J of earlier batches of

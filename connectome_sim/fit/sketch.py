@@ -2,8 +2,7 @@
 
 The Gauss-Newton matrix J^T J is the mean of z z^T over random signs s, with z = J^T s: one reverse pass instead of a
 Jacobian column for every parameter. Each trial has residuals and signs of its own and, in reverse mode, a gradient of
-its own, so a pass gives one such z for each trial. A handful of passes over a batch outnumbers the parameters, at a
-tenth of the cost of the Jacobian.
+its own, so a pass gives one such z for each trial: a handful of passes over a batch outnumbers the parameters.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from numpy.random import Generator
 from torch import Tensor
 
 from connectome_sim.errors import FitError
-from connectome_sim.fit.linearise import RESIDUAL_GUARD, Terms
+from connectome_sim.fit.linearise import NEGATIVE, RESIDUAL_GUARD, Terms
 from connectome_sim.losses import Observation
 from connectome_sim.losses.coverage import Coverage
+from connectome_sim.losses.entropy import Entropy
 from connectome_sim.losses.linear_consistency import LinearConsistency
 
-_BETWEEN_TRIALS = (Coverage, LinearConsistency)  # their values belong to no single trial
+_BETWEEN_TRIALS = (Coverage, Entropy, LinearConsistency)  # their values depend on several trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,8 @@ def residuals(terms: Terms, observation: Observation, rates: Tensor) -> Residual
     """Residuals of all terms of weight above 0, differentiable.
 
     Raises:
-        FitError: a loss that compares trials, or one with negative values.
+        FitError: a loss that compares trials, one with negative values or values that are not finite, or none that
+            depends on the rates of this batch.
     """
     of_rates: list[Tensor] = []
     of_gains: list[Tensor] = []
@@ -77,13 +78,17 @@ def residuals(terms: Terms, observation: Observation, rates: Tensor) -> Residual
         values = term.loss(observation)[term.loss.where(observation)]
         if not len(values):
             continue
-        if (values < -RESIDUAL_GUARD).any():
+        if (values < NEGATIVE).any():
             raise FitError(f"loss {name}: has negative values, which have no residual; set optimizer sketches to 0")
+        if not torch.isfinite(values).all():
+            raise FitError(f"loss {name}: a value is not finite; tighten the parameter bounds")
         squares = 2 * term.weight / len(values) * values
         counts = squares > RESIDUAL_GUARD**2
         residual = torch.where(counts, torch.sqrt(torch.where(counts, squares, 1.0)), 0.0)
         on_rates = torch.autograd.grad(residual.sum(), rates, retain_graph=True, allow_unused=True)[0] is not None
         (of_rates if on_rates else of_gains).append(residual)
+    if not of_rates:
+        raise FitError(f"none of the losses {tuple(terms)} sees the rates of this batch; add one that does, or trials")
     return Residuals(tuple(of_rates), tuple(of_gains))
 
 

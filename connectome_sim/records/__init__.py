@@ -8,6 +8,7 @@ from connectome_sim.records.ensemble import EnsembleRecord, MemberRecord
 from connectome_sim.records.manifest import Manifest, RunStatus, config_hash
 from connectome_sim.records.network_file import FittedNetwork, read_network, write_network
 from connectome_sim.records.run_folder import RunFolder
+from connectome_sim.records.sweep_folder import SweepFolder
 
 __all__ = [
     "EnsembleRecord",
@@ -16,6 +17,7 @@ __all__ = [
     "MemberRecord",
     "RunFolder",
     "RunStatus",
+    "SweepFolder",
     "config_hash",
     "read_arrays",
     "read_checkpoint",

@@ -13,6 +13,7 @@ from connectome_sim.errors import ShapeError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
 from connectome_sim.solve import fused, reference
+from connectome_sim.solve.checks import check_fit, check_samples
 from connectome_sim.solve.dense import DENSE
 from connectome_sim.solve.options import SolveOptions
 from connectome_sim.solve.solution import Simulation, Solution, Status, solution
@@ -50,8 +51,8 @@ def solve(
         StepError: a step that does not divide the drive's time step or does not resolve the fastest time constant.
         SolveError: a gradient that the method cannot give.
     """
-    _check(network, initial, drive)
-    _check_samples(network, drive, observed, sample_every)
+    check_fit(network, initial, drive)
+    check_samples(network, drive, observed, sample_every)
     options.check_step(network)
     times = drive.times[::sample_every]
     if options.backend == "reference":
@@ -115,31 +116,3 @@ def simulate(
         status = torch.where(status == Status.OK, result.status, status)
         state = result.final
     return Simulation(times=drive.times, observed=torch.cat(observed), final=state.clone(), status=status)
-
-
-def _check(network: RateNetwork, initial: State, drive: Drive) -> None:
-    wanted = (drive.n_trials, network.n_neurons)
-    if tuple(initial.shape) != wanted:
-        raise ShapeError(
-            f"initial state: got shape {tuple(initial.shape)}, "
-            f"wanted {wanted} [trials of the drive, neurons of the network]"
-        )
-    if drive.current is not None and drive.current.shape[2] != network.n_neurons:
-        raise ShapeError(f"drive, field 'current': got {drive.current.shape[2]} neurons, wanted {network.n_neurons}")
-    for name, tensor in (("initial state", initial), ("drive, field 'angular_velocity'", drive.angular_velocity)):
-        if tensor.dtype != network.dtype or tensor.device != network.device:
-            raise ShapeError(
-                f"{name}: got {tensor.dtype} on {tensor.device}, "
-                f"wanted {network.dtype} on {network.device} like the network; use .to(...)"
-            )
-
-
-def _check_samples(network: RateNetwork, drive: Drive, observed: Tensor | None, sample_every: int) -> None:
-    if sample_every < 1 or drive.n_steps % sample_every:
-        raise ShapeError(f"solve: got {drive.n_steps} steps, wanted a multiple of sample_every={sample_every}")
-    if observed is None:
-        return
-    if not ((observed >= 0) & (observed < network.n_neurons)).all():
-        raise ShapeError(f"solve, field 'observed': got an index outside of 0 to {network.n_neurons - 1}")
-    if len(observed.unique()) < len(observed):
-        raise ShapeError("solve, field 'observed': got a neuron twice, wanted each once")

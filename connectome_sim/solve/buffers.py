@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import weakref
+from collections import deque
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor
 
 _LARGE = 1 << 20  # bytes, below which memory is not worth keeping
 _KEPT = 3 * (os.cpu_count() or 1)  # arrays that wait, at most: a solve has three, and a core works on one solve
+_KEPT_BYTES = 4 << 30  # all of them together, at most
 _LINE = 64  # bytes of a cache line, within which a row of lanes lies
-_waiting: dict[int, np.ndarray] = {}  # by id, longest waiting first; its methods are atomic
+_waiting: deque[np.ndarray] = deque()  # longest waiting first; its methods are atomic, as a lock cannot be: memory is
+# given back by finalisers, which run at any time, also within this module
 
 
 def buffer(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -30,14 +33,25 @@ def buffer(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 def _take(size: int) -> np.ndarray:
     """The smallest array that waits and is large enough, though not by far, or a new one."""
-    fitting = [memory for memory in list(_waiting.values()) if size <= len(memory) <= 4 * size]
-    for memory in sorted(fitting, key=len):
-        if _waiting.pop(id(memory), None) is not None:  # no other thread was faster
-            return memory
-    return np.empty(size, np.uint8)
+    found: np.ndarray | None = None
+    for _ in range(len(_waiting)):
+        try:
+            memory = _waiting.popleft()
+        except IndexError:  # other threads took the rest
+            break
+        if size <= len(memory) <= 4 * size and (found is None or len(memory) < len(found)):
+            if found is not None:
+                _waiting.append(found)
+            found = memory
+        else:
+            _waiting.append(memory)
+    return np.empty(size, np.uint8) if found is None else found
 
 
 def _give(memory: np.ndarray) -> None:
-    _waiting[id(memory)] = memory
-    while len(_waiting) > _KEPT:
-        _waiting.pop(next(iter(_waiting)), None)
+    _waiting.append(memory)
+    while len(_waiting) > _KEPT or sum(map(len, list(_waiting))) > _KEPT_BYTES:
+        try:
+            _waiting.popleft()
+        except IndexError:
+            break

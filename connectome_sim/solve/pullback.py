@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from connectome_sim.axes import State
-from connectome_sim.errors import SolveError
+from connectome_sim.errors import ShapeError, SolveError
 from connectome_sim.model.drive import Drive
 from connectome_sim.model.rate import RateNetwork
+from connectome_sim.solve.checks import check_fit, check_samples
 from connectome_sim.solve.options import steps_per_sample
 from connectome_sim.solve.problem import Problem, Tape
 from connectome_sim.solve.scheme import SCHEMES
@@ -65,8 +66,17 @@ class Recording:
     def pull(
         self, grad_rates: Float[Tensor, "sample batch observed"], grad_final: Float[Tensor, "batch neuron"]
     ) -> TrialGradients:
-        """Gradients of a function with these derivatives by rates and final state; 0 for trials that diverged."""
+        """Gradients of a function with these derivatives by rates and final state; 0 for trials that diverged.
+
+        Raises:
+            ShapeError: derivatives of another shape.
+        """
         like = self.final
+        if grad_rates.shape != self.rates.shape or grad_final.shape != like.shape:
+            got = f"{tuple(grad_rates.shape)} and {tuple(grad_final.shape)}"
+            raise ShapeError(
+                f"pull: got gradients of shape {got}, wanted {tuple(self.rates.shape)} and {tuple(like.shape)}"
+            )
         gain, (bias, blend, velocity), initial = SPARSE.by_trial(
             self.problem, self.tape, grad_rates.to(like).contiguous(), grad_final.to(like).contiguous()
         )
@@ -93,6 +103,7 @@ def record(
 
     Raises:
         SolveError: an unknown method, a network without types, or one that is not on the CPU.
+        ShapeError: arrays that do not fit each other, see ``solve``.
         StepError: a step that does not divide the drive's time step.
     """
     if method not in SCHEMES:
@@ -100,6 +111,8 @@ def record(
     if network.typed is None or network.device.type != "cpu":
         got = "a network of plain arrays" if network.typed is None else f"a network on {network.device}"
         raise SolveError(f"record: got {got}, wanted one built from cell-type parameters, on the CPU")
+    check_fit(network, initial, drive)
+    check_samples(network, drive, observed, sample_every)
     scheme, substeps = SCHEMES[method], steps_per_sample(drive, step)
     tau = network.time_constant.detach().requires_grad_()
     with torch.enable_grad():

@@ -228,7 +228,7 @@ def _integrate(
     activation,
     width,
 ):
-    """Steps as many trials as a row has lanes, from ``first_trial``; the lanes left over idle at 0.
+    """Steps as many trials as a row has lanes, from ``first_trial``; what the lanes left over hold is not used.
 
     ``marks`` and ``values`` hold what is kept: all of it, or no mark and, used over and over, one activation.
     """

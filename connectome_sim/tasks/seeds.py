@@ -10,7 +10,16 @@ from numpy.random import Generator
 from connectome_sim.errors import ConfigError
 
 # chosen; first number of every spawn key, so never renumber
-PURPOSES: Mapping[str, int] = {"fit": 0, "held_out": 1, "start": 2, "noise": 3, "validation": 4, "sketch": 5}
+PURPOSES: Mapping[str, int] = {
+    "fit": 0,
+    "held_out": 1,
+    "start": 2,
+    "noise": 3,
+    "validation": 4,
+    "sketch": 5,
+    "ablation": 6,
+    "null": 7,
+}
 
 
 def generator(seed: int, purpose: str, *stream: int) -> Generator:

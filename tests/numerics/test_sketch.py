@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from connectome_sim.errors import FitError, SolveError
+from connectome_sim.errors import FitError, ShapeError, SolveError
 from connectome_sim.fit import Stage
 from connectome_sim.fit.directions import trainable
 from connectome_sim.fit.objective import Objective
@@ -104,11 +104,41 @@ def test_gradients_by_trial_are_those_of_each_trial_alone(dtype: torch.dtype) ->
             assert bool((getattr(alone, name) != 0).any()) == (b != diverged), name
 
 
-@pytest.mark.parametrize("name", ["coverage", "linear_consistency"])
+@pytest.mark.parametrize("name", ["coverage", "entropy", "linear_consistency"])
 def test_losses_that_compare_trials_are_refused(name: str) -> None:
     objective, parameters = typed_ring.problem({name: WeightedLoss(1.0, LOSSES[name]())}, fit_options=OPTIONS)
     with pytest.raises(FitError, match=f"loss {name}: compares trials.*set optimizer sketches to 0"):
         sketch(objective, parameters, 1)
+
+
+def test_a_total_without_a_loss_of_the_rates_is_refused() -> None:
+    objective, parameters = typed_ring.problem({"p": WeightedLoss(1.0, LOSSES["parsimony"]())}, fit_options=OPTIONS)
+    with pytest.raises(FitError, match="none of the losses .*'p'.* sees the rates"):
+        sketch(objective, parameters, 1)
+
+
+def test_what_does_not_fit_is_refused_before_compiled_code_sees_it() -> None:
+    objective, parameters = typed_ring.problem(fit_options=OPTIONS)
+    network, n = build_network(objective.wiring, parameters, SIGMOID), objective.wiring.n_neurons
+    initial, drive, observed = small.initial(n=n, b=5), small.drive(n=n, b=5, steps=12), torch.tensor([4, 0])
+
+    def recorded(initial=initial, drive=drive, observed=observed, sample_every=3):
+        return record(network, initial, drive, method="euler", step=drive.time_step, observed=observed,
+                      sample_every=sample_every)  # fmt: skip
+
+    for wrong in (
+        {"initial": initial[:3]},
+        {"initial": initial.float()},
+        {"observed": torch.tensor([n])},
+        {"observed": torch.tensor([1, 1])},
+        {"sample_every": 5},
+    ):
+        with pytest.raises(ShapeError):
+            recorded(**wrong)
+    right = recorded()
+    for grad_rates, grad_final in ((right.rates[:2], right.final), (right.rates, right.final[:, :2])):
+        with pytest.raises(ShapeError, match="pull: got gradients"):
+            right.pull(grad_rates, grad_final)
 
 
 def test_another_backend_is_refused() -> None:

@@ -240,11 +240,14 @@ def test_a_bump_is_single_long_and_high() -> None:
         np.array([0.5, 0.1, 0.5, 0.5, np.nan]),
         np.array([0.9, 0.9, 0.01, 0.9, np.nan]),
         np.array([1.0, 1.0, 1.0, 2.0, 0.0]),
+        np.deg2rad([90.0, 40.0, 50.0, 60.0, np.nan]),
         min_vector_length=0.2,
         min_amplitude=0.05,
     )
     assert found["bump_present_share"] == pytest.approx(1 / 5)
     assert found["bump_single_peak_share"] == pytest.approx(3 / 5)
+    assert found["bump_width_median_deg"] == pytest.approx(90.0)  # of the only one present
+    assert math.isnan(found["bump_peaks_mean"])  # no mean of the survivors
 
 
 @pytest.mark.parametrize("value, text", [(60.0, "60"), (-60.0, "minus_60"), (0.5, "0p5"), (500.0, "500")])

@@ -1,0 +1,156 @@
+"""The plan of a sweep: which cases, on which members, in which order, all checked before anything is simulated.
+
+Pure; knows no solver and no file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from connectome_sim.ablation.members import Member
+from connectome_sim.ablation.perturbations import (
+    Clamp,
+    Perturbation,
+    Removed,
+    Scale,
+    inverse_activation,
+    refuse_contradictions,
+    removed,
+)
+from connectome_sim.ablation.probes import Probes
+from connectome_sim.connectome.deviations import Deviation
+from connectome_sim.connectome.nulls import Null
+from connectome_sim.errors import ConfigError, ConnectomeSimError
+
+CONTROL = "intact"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One thing to do to every member.
+
+    Attributes:
+        name: unique within a sweep, stable; part of the ids of its rows.
+        perturbations: of the network, all at once.
+        rewiring: of the connectome, before them; None leaves it.
+        seed: of the rewiring.
+        group: replicates of one thing share it (draws of a null model); they are averaged within a member.
+    """
+
+    name: str
+    perturbations: tuple[Perturbation, ...] = ()
+    rewiring: Null | Deviation | None = None
+    seed: int = 0
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("case, field 'name': got nothing, wanted a name")
+        object.__setattr__(self, "group", self.group or self.name)
+
+    @property
+    def kind(self) -> str:
+        """control, perturbation, null or deviation."""
+        if self.rewiring is None:
+            return "perturbation" if self.perturbations else "control"
+        return "deviation" if isinstance(self.rewiring, Deviation) else "null"
+
+    @property
+    def target(self) -> str:
+        """Whom its perturbations are aimed at, or the kind of its rewiring."""
+        if isinstance(self.rewiring, Deviation):
+            return self.rewiring.kind
+        return " and ".join(dict.fromkeys(p.target.name for p in self.perturbations))
+
+    @property
+    def level(self) -> float | None:
+        """The factor of a graded silencing or the level of a deviation; None where there is no single one."""
+        if isinstance(self.rewiring, Deviation):
+            return self.rewiring.level
+        factors = [p.factor for p in self.perturbations if isinstance(p, Scale)]
+        return factors[0] if len(factors) == len(self.perturbations) == 1 else None
+
+
+def perturbation_case(*perturbations: Perturbation) -> Case:
+    """A case named after what it does."""
+    return Case(name="; ".join(p.name for p in perturbations), perturbations=perturbations)
+
+
+def rewiring_case(rewiring: Null | Deviation, seed: int) -> Case:
+    """A case named after its rewiring and draw; the draws form a group."""
+    return Case(name=f"{rewiring.name} (draw {seed})", rewiring=rewiring, seed=seed, group=rewiring.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """One row of a sweep.
+
+    Attributes:
+        id: stable: member and case by name.
+        case: what is done.
+        member: to what.
+        removed: what the case's perturbations take away from the member's own connectome.
+    """
+
+    id: str
+    case: Case
+    member: Member
+    removed: Removed
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The rows of a sweep in their order: the intact control of every member, then case by case.
+
+    Attributes:
+        rows: what to do.
+        measures: names of what is measured.
+    """
+
+    rows: tuple[Planned, ...]
+    measures: tuple[str, ...]
+
+
+def plan(cases: Sequence[Case], members: Sequence[Member], probes: Probes) -> Plan:
+    """Cases times members, the intact control first.
+
+    Args:
+        cases: what to do; the control need not be among them.
+        members: what to do it to.
+        probes: how it is measured.
+
+    Raises:
+        ConfigError: no case or member, names that are not unique, perturbations that contradict each other or that
+            these probes cannot show.
+        SelectionError: a target that is empty or not there; it lists what there is.
+    """
+    asked = [case for case in cases if case.kind != "control"]
+    if not asked or not members:
+        raise ConfigError(f"sweep: got {len(asked)} cases and {len(members)} members, wanted at least one of each")
+    for what, names in (("cases", [CONTROL, *(c.name for c in asked)]), ("members", [m.name for m in members])):
+        name, times = Counter(names).most_common(1)[0]
+        if times > 1:
+            raise ConfigError(f"sweep: got {times} {what} named {name!r}, wanted a name for each")
+    rows = []
+    for case in (Case(name=CONTROL), *asked):
+        for member in members:
+            try:
+                rows.append(_planned(case, member, probes))
+            except ConnectomeSimError as error:
+                raise type(error)(f"case {case.name!r}, member {member.name}: {error}") from error
+    return Plan(tuple(rows), probes.measures)
+
+
+def _planned(case: Case, member: Member, probes: Probes) -> Planned:
+    for perturbation in case.perturbations:
+        perturbation.block(member.connectome.neurons)  # a target that is not there shows here
+        if isinstance(perturbation, Clamp) and perturbation.rate is not None:
+            inverse_activation(member.fitted.activation, np.array([perturbation.rate]))
+    probes.check(case.perturbations)
+    refuse_contradictions(case.perturbations, member.connectome)
+    taken = removed(case.perturbations, member.connectome)
+    return Planned(f"{member.name}/{case.name}", case, member, taken)

@@ -1,0 +1,361 @@
+"""Figures of a sweep: what every case does to every measure, levels, null models, kymographs. Knows no network.
+
+Drawn from the sweep folder only (cases.csv, summary.csv, arrays/).
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from connectome_sim.figures.all import rendered
+from connectome_sim.figures.headings import around, broken_at_wraps
+from connectome_sim.figures.style import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    GREY,
+    INHIBITION_EXCITATION,
+    PALE,
+    RATE,
+    VERMILLION,
+    blank,
+    degrees_axis,
+    new_figure,
+    panel_title,
+    styled,
+)
+from connectome_sim.figures.sweep_report import report
+from connectome_sim.records import Manifest, SweepFolder, atomic
+
+CONTROL = "intact"
+MOST_IMAGES = 12  # kymographs that a page has room for (chosen)
+UNITS = {"_deg_per_s": "deg/s", "_deg2_per_s": "deg^2/s", "_deg": "deg", "_share": "share"}
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedSweep:
+    """What a sweep folder holds.
+
+    Attributes:
+        manifest: what was run.
+        cases: rows of ``cases.csv``.
+        summary: rows of ``summary.csv``.
+        literature: rows of ``literature.csv``.
+        arrays: case -> arrays of the first member.
+    """
+
+    manifest: Manifest
+    cases: Sequence[Row]
+    summary: Sequence[Row]
+    literature: Sequence[Row]
+    arrays: Mapping[str, Mapping[str, np.ndarray]]
+
+    @classmethod
+    def read(cls, folder: SweepFolder) -> SavedSweep:
+        """Reads a folder.
+
+        Raises:
+            RunFolderError: a damaged file.
+        """
+        cases = folder.table("cases")
+        names = dict.fromkeys(row["case"] for row in cases)
+        arrays = {name: found for name in names if (found := folder.read_arrays(name))}
+        return cls(folder.manifest(), cases, folder.table("summary"), folder.table("literature"), arrays)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the members, in order."""
+        return tuple(dict.fromkeys(row["member"] for row in self.cases))
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Measures of the summary, in order."""
+        return tuple(dict.fromkeys(row["measure"] for row in self.summary))
+
+    @property
+    def origin(self) -> str:
+        """For captions: the data and the number of networks."""
+        return f"{self.manifest.dataset} {self.manifest.dataset_version}, {len(self.members)} fitted networks".strip()
+
+    def groups(self, *kinds: str) -> tuple[str, ...]:
+        """Groups of some kinds, in order."""
+        return tuple(dict.fromkeys(row["group"] for row in self.cases if row["kind"] in kinds))
+
+    def values(self, group: str, measure: str) -> np.ndarray:
+        """Value of each member [members], the mean over draws; NaN where there is none."""
+        found: dict[str, list[float]] = {member: [] for member in self.members}
+        for row in self.cases:
+            if row["group"] == group:
+                found[row["member"]].append(float(row.get(measure) or "nan"))
+        return np.array([np.mean(v) if v else math.nan for v in found.values()])
+
+
+Draw = Callable[[SavedSweep], Figure]
+
+
+@styled
+def effects(saved: SavedSweep) -> Figure:
+    """Every group by every measure: the number is the mean over members, the colour its difference to the control.
+
+    Colours are relative to the largest difference of the column; bold where the interval of the difference leaves
+    out 0.
+    """
+    groups, measures = tuple(dict.fromkeys(row["group"] for row in saved.summary)), saved.measures
+    caption = (
+        f"{saved.origin}. Numbers: mean over networks ('-': none). Colour: paired difference to the intact control, "
+        "relative to the largest of the column. Bold: the 95 % interval of that difference (BCa bootstrap over "
+        "networks) leaves out 0."
+    )
+    figure = new_figure("What each case changes", caption, height=1.6 + 0.16 * (len(groups) + 1))
+    axes = figure.subplots()
+    if not groups:
+        blank(axes, "nothing measured")
+        return figure
+    found = {(row["group"], row["measure"]): row for row in saved.summary}
+    difference = np.array([[_number(found[g, m]["difference"]) for m in measures] for g in groups])
+    largest = np.nanmax(np.abs(np.nan_to_num(difference)), axis=0)
+    relative = np.divide(difference, largest, out=np.zeros_like(difference), where=largest > 0)
+    axes.imshow(
+        np.vstack([np.zeros(len(measures)), np.nan_to_num(relative)]),
+        cmap=INHIBITION_EXCITATION,
+        vmin=-1.6,
+        vmax=1.6,
+        aspect="auto",
+    )
+    for k, measure in enumerate(measures):
+        _cell(axes, k, 0, float(np.nanmean(saved.values(CONTROL, measure))) if len(saved.members) else math.nan, False)
+        for i, group in enumerate(groups):
+            row = found[group, measure]
+            low, high = _number(row["low"]), _number(row["high"])
+            _cell(axes, k, i + 1, _number(row["case_mean"]), low > 0 or high < 0)
+    axes.set_xticks(range(len(measures)), [_title(measure) for measure in measures], rotation=40, ha="left")
+    axes.set_yticks(range(len(groups) + 1), [CONTROL, *groups])
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    axes.spines[:].set_visible(False)
+    axes.axhline(0.5, color=BLACK, linewidth=0.6)
+    return figure
+
+
+def _cell(axes: Axes, x: int, y: int, value: float, bold: bool) -> None:
+    text = "-" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 100 or abs(value) < 5e-4 else f"{value:.2g}"
+    axes.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight="bold" if bold else "normal")
+
+
+@styled
+def levels(saved: SavedSweep) -> Figure:
+    """Measures against the level: factor of a graded silencing, or level of a deviation. Thin: one network each."""
+    targets = tuple(dict.fromkeys(row["target"] for row in saved.cases if row["level"]))
+    measures = _headline(saved)
+    caption = f"{saved.origin}. Thin lines: single networks; thick: their mean; dashed: mean of the intact control."
+    figure = new_figure("From little to much", caption, height=0.8 + 1.15 * max(1, len(targets)))
+    if not targets:
+        blank(figure.subplots(), "no case has a level")
+        return figure
+    panels = figure.subplots(len(targets), len(measures), squeeze=False, sharey="col")
+    graded = any(row["level"] and row["kind"] == "perturbation" for row in saved.cases)
+    for i, target in enumerate(targets):
+        found = {
+            float(row["level"]): row["group"] for row in saved.cases if row["target"] == target and row["level"]
+        } | ({1.0: CONTROL} if graded else {})
+        if not graded and "connections below" not in target:
+            found |= {0.0: CONTROL}
+        x = sorted(found)
+        for k, measure in enumerate(measures):
+            axes = panels[i, k]
+            y = np.array([saved.values(found[level], measure) for level in x])
+            axes.plot(x, y, color=BLUE, linewidth=0.5, alpha=0.45)
+            axes.plot(x, _mean(y, axis=1), "o-", color=BLUE, markersize=2.5, linewidth=1.4)
+            axes.axhline(
+                float(_mean(saved.values(CONTROL, measure), axis=0)), color=GREY, linewidth=0.7, linestyle="--"
+            )
+            if i == 0:
+                panel_title(axes, _title(measure))
+            if k == 0:
+                axes.set_ylabel("\n".join(textwrap.wrap(target, 16)))
+    for axes in panels[-1]:
+        axes.set_xlabel("factor of its output" if graded else "level")
+    return figure
+
+
+@styled
+def nulls(saved: SavedSweep) -> Figure:
+    """Networks on null models of the wiring beside the connectome: one dot per network."""
+    return _strips(saved, "Null models of the wiring", saved.groups("null"))
+
+
+@styled
+def one_side(saved: SavedSweep) -> Figure:
+    """Turning of the bump at rest when one side is perturbed: one dot per network."""
+    groups = [group for group in saved.groups("perturbation") if "left" in group or "right" in group]
+    wanted = ("rest_rotation_deg_per_s", "rotation_during_deg", "bump_amplitude", "bump_present_share")
+    return _strips(saved, "One side", groups, [m for m in wanted if m in saved.measures])
+
+
+def _strips(saved: SavedSweep, title: str, groups: Sequence[str], measures: Sequence[str] = ()) -> Figure:
+    measures = list(measures) or _headline(saved)
+    caption = f"{saved.origin}. Dots: single networks (mean over draws); bars: their mean; band: the intact control."
+    figure = new_figure(title, caption, height=1.3 + 0.17 * len(groups))
+    if not groups or not measures:
+        blank(figure.subplots(), "no such case in this sweep")
+        return figure
+    shown = [CONTROL, *groups]
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        control = saved.values(CONTROL, measure)
+        if np.isfinite(control).any():
+            axes.axvspan(float(np.nanmin(control)), float(np.nanmax(control)), color=PALE, zorder=0, linewidth=0)
+        for i, group in enumerate(shown):
+            values = saved.values(group, measure)
+            colour = BLACK if group == CONTROL else VERMILLION
+            axes.plot(values, np.full(len(values), i), "o", color=colour, markersize=2.5, alpha=0.7)
+            axes.plot([float(_mean(values, axis=0))] * 2, [i - 0.3, i + 0.3], color=colour, linewidth=1.4)
+        panel_title(axes, _title(measure))
+        axes.grid(axis="y", color=PALE, linewidth=0.5)
+        axes.set_axisbelow(True)
+    panels[0].set_yticks(range(len(shown)), shown)
+    panels[0].set_ylim(len(shown) - 0.5, -0.5)
+    return figure
+
+
+@styled
+def kymographs(saved: SavedSweep) -> Figure:
+    """Mean EPG rate around the ring in one trial of the first network, intact and in each case; heading on top."""
+    names = list(saved.arrays)[:MOST_IMAGES]
+    timed = any("rest/kymograph" in saved.arrays[name] for name in names)
+    what = "at rest; between the dashed lines the perturbation acts" if timed else "while walking; black: true heading"
+    more = f" The first {len(names)} of {len(saved.arrays)} cases." if len(saved.arrays) > len(names) else ""
+    caption = f"{saved.origin}; shown is {saved.members[0] if saved.members else 'none'}, one trial {what}.{more}"
+    rows = max(1, math.ceil(len(names) / 3))
+    figure = new_figure("The bump", caption, height=0.9 + 1.25 * rows)
+    if not names:
+        blank(figure.subplots(), "no traces were kept")
+        return figure
+    panels = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
+    prefix = "rest" if timed else "walking"
+    top = max(float(np.nanmax(saved.arrays[name][f"{prefix}/kymograph"])) for name in names)
+    for axes in panels.flat[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(panels.flat, names, strict=False):
+        _kymograph(axes, saved.arrays[name], prefix, top)
+        panel_title(axes, textwrap.shorten(name, 46, placeholder="..."))
+    for axes in panels[:, 0]:
+        axes.set_ylabel("heading (deg)")
+    for axes in panels.flat[max(0, len(names) - 3) : len(names)]:
+        axes.set_xlabel("time (s)")
+        axes.tick_params(labelbottom=True)
+    return figure
+
+
+def _kymograph(axes: Axes, arrays: Mapping[str, np.ndarray], prefix: str, top: float) -> None:
+    time = arrays[f"{prefix}/time_s"].astype(float)
+    degrees, rate = around(
+        arrays[f"{prefix}/kymograph_angle_rad"].astype(float), arrays[f"{prefix}/kymograph"].astype(float)
+    )
+    half = (degrees[1] - degrees[0]) / 2
+    extent = (time[0], time[-1], degrees[0] - half, degrees[-1] + half)
+    axes.imshow(rate.T, cmap=RATE, vmin=0, vmax=top, origin="lower", aspect="auto", extent=extent, rasterized=True)
+    if f"{prefix}/true_heading_rad" in arrays:
+        true = arrays[f"{prefix}/true_heading_rad"][:, 0].astype(float)
+        axes.plot(*broken_at_wraps(time, true), color=BLACK, linewidth=1.2)
+    heading = arrays[f"{prefix}/decoded_heading_rad"][:, 0].astype(float)
+    axes.plot(*broken_at_wraps(time, heading), color=VERMILLION, linewidth=0.7)
+    if f"{prefix}/window_s" in arrays:
+        start, end = arrays[f"{prefix}/window_s"].tolist()
+        axes.axvspan(start, end, color=GREY, alpha=0.18, linewidth=0)
+        for time_s in (start, end):
+            axes.axvline(time_s, color=BLACK, linewidth=0.6, linestyle="--")
+    degrees_axis(axes)
+    axes.set_xlim(time[0], time[-1])
+
+
+@styled
+def timecourse(saved: SavedSweep) -> Figure:
+    """Length of the population vector over a timed trial, mean over headings of the first network; window shaded."""
+    names = [name for name, found in saved.arrays.items() if "rest/vector_length" in found]
+    caption = f"{saved.origin}; shown is {saved.members[0] if saved.members else 'none'}, mean over headings at rest."
+    figure = new_figure("Before, during and after", caption, height=3.0)
+    axes = figure.subplots()
+    if not names:
+        blank(axes, "not a timed sweep")
+        return figure
+    start, end = saved.arrays[names[0]]["rest/window_s"].tolist()
+    axes.axvspan(start, end, color=PALE, linewidth=0)
+    for k, name in enumerate(names):
+        found = saved.arrays[name]
+        colour = BLACK if name == CONTROL else CYCLE[k % len(CYCLE)]
+        line = "-" if k <= len(CYCLE) else "--"
+        axes.plot(found["rest/time_s"], found["rest/vector_length"].mean(axis=1), line, color=colour, label=name)
+    axes.set_xlabel("time (s)")
+    axes.set_ylabel("length of the population vector")
+    axes.set_ylim(0, 1)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=5.5)
+    return figure
+
+
+def wanted_figures(saved: SavedSweep) -> dict[str, Draw]:
+    """The figures that this sweep has something for: name of the file -> drawing function."""
+    timed = any("rest/window_s" in found for found in saved.arrays.values())
+    sides = any("left" in group or "right" in group for group in saved.groups("perturbation"))
+    found: dict[str, Draw] = {"effects": effects}
+    found |= {"levels": levels} if any(row["level"] for row in saved.cases) else {}
+    found |= {"nulls": nulls} if saved.groups("null") else {}
+    found |= {"one_side": one_side} if sides else {}
+    return found | {"kymographs": kymographs} | ({"timecourse": timecourse} if timed else {})
+
+
+def draw_sweep(folder: SweepFolder) -> list[Path]:
+    """Draws the figures of a sweep (PNG and PDF) and its report, replacing those of an earlier call.
+
+    Raises:
+        RunFolderError: a damaged file, or the figures cannot be written.
+    """
+    saved = SavedSweep.read(folder)
+    paths, images = [], {}
+    for name, draw in wanted_figures(saved).items():
+        figure = draw(saved)
+        for ending in ("png", "pdf"):
+            content = rendered(figure, ending)
+            path = folder.figures / f"{name}.{ending}"
+            atomic.write_bytes(path, content)
+            paths.append(path)
+            if ending == "png":
+                images[name] = content
+    text = report(saved.manifest, saved.cases, saved.summary, saved.literature, images)
+    atomic.write_text(folder.report, text)
+    return [*paths, folder.report]
+
+
+def _headline(saved: SavedSweep) -> list[str]:
+    wanted = ("bump_present_share", "bump_amplitude", "walking_error_deg", "integration_gain", "rest_drift_deg")
+    return [measure for measure in wanted if measure in saved.measures] or list(saved.measures[:4])
+
+
+def _title(measure: str) -> str:
+    """``rest_drift_deg`` -> "rest drift (deg)"."""
+    for ending, unit in UNITS.items():
+        if measure.endswith(ending) and ending != "_share":
+            return f"{measure.removesuffix(ending).replace('_', ' ')} ({unit})"
+    return measure.replace("_", " ")
+
+
+def _number(text: str) -> float:
+    return float(text or "nan")
+
+
+def _mean(values: np.ndarray, *, axis: int) -> np.ndarray:
+    """Mean of what there is; NaN where there is nothing."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axis)
+    return np.divide(
+        np.where(known, values, 0).sum(axis=axis), count, out=np.full(count.shape, np.nan), where=count > 0
+    )

@@ -1,0 +1,129 @@
+"""The folder of a sweep: where each file lies, and how it is written and read. Knows no network and no statistics.
+
+Layout (format version 1)::
+
+    manifest.json  config.yaml  cases.csv  summary.csv  literature.csv  arrays/  figures/  report.html
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from connectome_sim.errors import RunFolderError
+from connectome_sim.records import atomic
+from connectome_sim.records.arrays import read_arrays, write_arrays
+from connectome_sim.records.manifest import Manifest
+
+Table = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """A sweep folder that exists. Made by :meth:`create` or :meth:`open`."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path | str, manifest: Manifest, *, config: str) -> SweepFolder:
+        """Makes a new sweep folder.
+
+        Raises:
+            RunFolderError: it exists already or cannot be written.
+        """
+        folder = cls(Path(path))
+        atomic.make_folder(folder.path, exist_ok=False)
+        for part in (folder.arrays, folder.figures):
+            atomic.make_folder(part)
+        atomic.write_text(folder.path / "config.yaml", config)
+        folder.write_manifest(manifest)
+        return folder
+
+    @classmethod
+    def open(cls, path: Path | str) -> SweepFolder:
+        """Opens an existing sweep folder.
+
+        Raises:
+            RunFolderError: not the folder of a sweep, or one of a newer format version.
+        """
+        folder = cls(Path(path))
+        if folder.manifest().verb != "ablate":
+            raise RunFolderError(f"{path}: is the folder of a {folder.manifest().verb!r}, wanted that of a sweep")
+        return folder
+
+    @property
+    def arrays(self) -> Path:
+        """``arrays/``: one file per case of the first member, for figures."""
+        return self.path / "arrays"
+
+    @property
+    def figures(self) -> Path:
+        """``figures/``."""
+        return self.path / "figures"
+
+    @property
+    def report(self) -> Path:
+        """``report.html``."""
+        return self.path / "report.html"
+
+    def manifest(self) -> Manifest:
+        """Reads ``manifest.json``."""
+        path = self.path / "manifest.json"
+        try:
+            return Manifest.from_json(path.read_text(encoding="utf-8"), path=path)
+        except OSError as error:
+            raise RunFolderError(f"{path}: cannot be read ({error}); {self.path} is no sweep folder") from error
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replaces ``manifest.json``."""
+        atomic.write_text(self.path / "manifest.json", manifest.to_json())
+
+    def table(self, name: str, *, columns: Sequence[str] | None = None) -> list[dict[str, str]]:
+        """Rows of ``NAME.csv``; none where it is not there yet.
+
+        Args:
+            name: cases, summary or literature.
+            columns: those that it must have.
+
+        Raises:
+            RunFolderError: it cannot be read, or has other columns or a row of another length.
+        """
+        path = self.path / f"{name}.csv"
+        if not path.exists():
+            return []
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                header, *lines = list(csv.reader(file))
+        except (OSError, ValueError, csv.Error) as error:
+            raise RunFolderError(f"{path}: cannot be read ({error})") from error
+        if columns is not None and header != list(columns):
+            raise RunFolderError(f"{path}: got columns {header}, wanted {list(columns)}")
+        if short := next((number for number, line in enumerate(lines, 2) if len(line) != len(header)), 0):
+            raise RunFolderError(f"{path}: line {short}: wanted {len(header)} fields")
+        return [dict(zip(header, line, strict=True)) for line in lines]
+
+    def write_table(self, name: str, columns: Sequence[str], rows: Table) -> None:
+        """Replaces ``NAME.csv``."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        atomic.write_text(self.path / f"{name}.csv", text.getvalue())
+
+    def write_arrays(self, case: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keeps the arrays of a case."""
+        write_arrays(self._arrays_of(case), arrays)
+
+    def read_arrays(self, case: str) -> dict[str, np.ndarray]:
+        """The arrays of a case; empty where none were kept."""
+        path = self._arrays_of(case)
+        return read_arrays(path) if path.exists() else {}
+
+    def _arrays_of(self, case: str) -> Path:
+        return self.arrays / f"{re.sub(r'[^A-Za-z0-9.]+', '_', case)}.h5"
