@@ -110,7 +110,7 @@ def find(name: str, *, registry: Mapping[str, Dataset] = DATASETS) -> Path:
         if folder.is_dir():
             return folder
     raise DataError(
-        f"dataset {name!r}: found neither {' nor '.join(str(place) for place in places)}; "
+        f"dataset {name!r}: found no folder {' or '.join(str(place) for place in places)}; "
         f"fetch it with: connectome-sim data download {name}"
     )
 
