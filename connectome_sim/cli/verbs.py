@@ -16,6 +16,7 @@ from connectome_sim.build import (
     FitOutcome,
     Member,
     resume_fit,
+    run_analyze,
     run_ensemble,
     run_evaluations,
     run_export,
@@ -25,9 +26,11 @@ from connectome_sim.build import (
     run_solutions,
     score_table,
 )
+from connectome_sim.build.analysis import attractor_table
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import FAILED_FIT, OK, report
 from connectome_sim.config import (
+    AnalyzeConfig,
     EnsembleConfig,
     EvaluateConfig,
     ExportConfig,
@@ -127,6 +130,21 @@ def _evaluated(configs: list[EvaluateConfig]) -> int:
 
     run_evaluations(configs, on_end=say)
     return OK
+
+
+def analyze(arguments: list[str]) -> int:
+    """``connectome-sim analyze``: exit code 0 also where there is no attractor, which it says."""
+    register("analyze")
+
+    def job(config: Any) -> int:
+        for place, found, paths in run_analyze(typed(AnalyzeConfig, config)):
+            print(f"{place}: {found['verdict_means']}")
+            print(attractor_table(found))
+            for path in paths:
+                print(path)
+        return OK
+
+    return hydra_app.run("analyze", _listed(arguments), job)
 
 
 def figures(arguments: list[str]) -> int:

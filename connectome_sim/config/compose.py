@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import as_node, readable, schema
 from connectome_sim.config.settings import (
+    AnalyzeConfig,
     EnsembleConfig,
     EvaluateConfig,
     EvaluationConfig,
@@ -35,6 +36,7 @@ C = TypeVar("C")
 VERBS: dict[str, type] = {
     "fit": FitConfig,
     "evaluate": EvaluateConfig,
+    "analyze": AnalyzeConfig,
     "figures": FiguresConfig,
     "export": ExportConfig,
     "ensemble": EnsembleConfig,
