@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
+from scipy.interpolate import CubicSpline
 
 from connectome_sim import circular
 from connectome_sim.analysis.ring import STRING, SlowRing, drift, find_ring
@@ -38,6 +39,8 @@ VERDICTS = {
 
 CONTINUUM_DEG_PER_S = 1e-6  # chosen: slower drift everywhere is rounding, not structure (0.1 deg in a day)
 SAME = 1e-6  # chosen: roots whose rates differ by less are one
+ON_RING = 0.2  # chosen: a root whose rates are further from the ring at its heading belongs elsewhere
+BETWEEN = 9  # chosen: starts between two fixed points where one was missed
 SPECTRA = 16  # chosen: headings at which all eigenvalues are worked out
 LEADING = 6  # eigenvalues kept of each spectrum
 SPEEDS_DEG_PER_S = (30.0, 60.0, 120.0, 180.0, 300.0, 500.0)  # chosen: the range of a walking fly and beyond
@@ -129,7 +132,7 @@ class Attractor:
         unresolved: sign changes of the drift for which no fixed point was found.
         scores: coordinates of the ring's states along its first three principal components [K, 3].
         dimension: participation ratio of the ring's states; 2 for a circle.
-        diffusion: of the heading under the noise of the held-out probe, deg^2/s (growth of the variance); NaN if unknown.
+        diffusion: growth of the variance of the heading in the held-out noise probe, deg^2/s; NaN if unknown.
     """
 
     verdict: str
@@ -174,7 +177,8 @@ class Attractor:
     def metrics(self) -> dict[str, float]:
         """Flat numbers with their units in their names; NaN where there is no such number."""
         barrier = self.barriers()
-        lowest = barrier.min(axis=1) if len(barrier) else np.full(1, np.nan)
+        lowest = barrier.min(axis=1)
+        lowest = lowest[np.isfinite(lowest)] if np.isfinite(lowest).any() else np.full(1, np.nan)
         stable = self.points.stable
         found: dict[str, float] = {
             "has_ring": float(self.ring is not None),
@@ -183,6 +187,7 @@ class Attractor:
             "stable_fixed_points": float(stable.sum()),
             "unstable_fixed_points": float((~stable).sum()),
             "unresolved_sign_changes": float(self.unresolved),
+            "neighbours_of_equal_stability": float((stable == np.roll(stable, 1)).sum()) if self.ring else math.nan,
             "fixed_point_residual_max": float(self.points.error.max(initial=0.0)),
             "barrier_median_deg2_per_s": float(np.median(lowest)),
             "barrier_max_deg2_per_s": float(lowest.max()),
@@ -344,12 +349,29 @@ def ring_points(network: RateNetwork, readout: Readout, ring: SlowRing) -> tuple
     zeros = _within(smooth.roots(extrapolate=False))
     turns = _within(smooth.derivative().roots(extrapolate=False))
     turns = turns[smooth(turns) * smooth(turns, 2) > 0]  # the smallest speeds, not the largest
-    points = fixed_points(network, readout, torch.from_numpy(curve(np.concatenate([zeros, turns]))))
+    starts = curve(np.concatenate([zeros, turns]))
+    points = _near(fixed_points(network, readout, torch.from_numpy(starts)), curve)
+    missed = _between(points)
+    if len(missed):  # two neighbours alike: where the curve is sharp, a point between them was missed
+        starts = np.concatenate([points.states, missed])
+        points = _near(fixed_points(network, readout, torch.from_numpy(starts)), curve)
     spacing = 2 * math.pi / len(ring.heading)
-    here = np.abs(points.states - curve(points.heading)).max(axis=1, initial=0.0) <= 0.05
-    points = FixedPoints(points.heading[here], points.states[here], points.eigenvalues[here], points.error[here])
     away = circular.distance(zeros[:, None], points.heading[None]).min(axis=1, initial=math.inf)
     return points, int((away > spacing).sum())
+
+
+def _near(points: FixedPoints, curve: CubicSpline) -> FixedPoints:
+    """The points that lie on the curve."""
+    here = np.abs(points.states - curve(points.heading)).max(axis=1, initial=0.0) <= ON_RING
+    return FixedPoints(points.heading[here], points.states[here], points.eigenvalues[here], points.error[here])
+
+
+def _between(points: FixedPoints) -> FloatArray:
+    """States on the way between neighbours of equal stability, which on a closed ring must alternate [B, N]."""
+    after = np.roll(points.states, -1, axis=0)
+    alike = points.stable == np.roll(points.stable, -1)
+    share = np.linspace(0, 1, BETWEEN + 2)[1:-1, None, None]
+    return ((1 - share) * points.states[alike] + share * after[alike]).reshape(-1, points.states.shape[1])
 
 
 def fixed_points(network: RateNetwork, readout: Readout, start: State) -> FixedPoints:

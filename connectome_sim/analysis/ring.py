@@ -1,8 +1,8 @@
 """The ring of slow states: a closed curve, one state per heading, that the dynamics at rest maps onto itself.
 
 Found in two steps. A string of states, cued around the circle, follows the dynamics for short times and is spread
-evenly over headings in between, so that it relaxes onto the curve without sliding down to where the bump rests. Then, at each
-heading, the state is solved for whose velocity is along the curve (exact to rounding, however slow the drift is).
+evenly over headings in between, so that it relaxes onto the curve without sliding down to where the bump rests. Then,
+at each heading, the state is solved for whose velocity is along the curve (exact to rounding, however slow the drift).
 Knows a network and its readout; no file.
 """
 
@@ -29,7 +29,7 @@ STRING = 64  # chosen: states of the string, 5.6 deg apart
 STRING_STEP_S = 0.1  # chosen: the string follows the dynamics for so long between two times of spreading it
 STRING_TIME_S = 1.5  # chosen: in all; what is left off the curve is solved for
 WIDEST_GAP_DEG = 60.0  # chosen: between neighbouring states of a string that is still a ring
-TANGENT_ROUNDS = 6  # chosen: how often the tangent is taken anew; each gains about (drift slope) / (spectral gap)
+TANGENT_ROUNDS = 6  # chosen: how often the tangent is taken anew; each gains (drift slope) / (spectral gap)
 CURVE_TOLERANCE = 1e-3  # chosen: change of a rate in the last round; the drift is then known to about a thousandth
 
 

@@ -125,7 +125,9 @@ def drift_field(saved: SavedAnalysis) -> Figure:
 @styled
 def eigenvalue_spectrum(saved: SavedAnalysis) -> Figure:
     """Leading eigenvalues of the Jacobian along the ring, and at the fixed points in the complex plane."""
-    caption = saved.caption + "Real parts of the leading eigenvalues of the Jacobian; slowest in colour."
+    caption = saved.caption + "Leading eigenvalues of the Jacobian, the slowest in colour."
+    if saved.has_ring:
+        caption += f" Its mode lies along the ring: |cos| at least {saved.found['tangent_alignment_min']:.3f}."
     figure = new_figure("Eigenvalues", caption, height=2.9)
     left, right = figure.subplots(1, 2)
     if saved.has_ring:
@@ -136,8 +138,7 @@ def eigenvalue_spectrum(saved: SavedAnalysis) -> Figure:
         degrees_axis(left, which="x")
         left.set_xlabel("heading (deg)")
         left.set_ylabel("real part (1/s)")
-        gap, alignment = saved.found["spectral_gap_min_per_s"], saved.found["tangent_alignment_min"]
-        panel_title(left, f"Along the ring: gap {gap:.2g} 1/s, |cos| {alignment:.3f}", warning=saved.warning)
+        panel_title(left, f"Along the ring: gap {saved.found['spectral_gap_min_per_s']:.2g} 1/s", warning=saved.warning)
     else:
         blank(left, saved.warning)
     values, stable = saved.arrays["points/eigenvalues_per_s"], saved.arrays["points/stable"].astype(bool)
