@@ -113,7 +113,7 @@ def drift_field(saved: SavedAnalysis) -> Figure:
     if not np.isfinite(barrier).any():
         blank(right, "no barriers")
         return figure
-    right.bar(points[stable], np.nanmin(barrier, axis=1), width=5, color=VERMILLION)
+    right.plot(points[stable], np.fmin(barrier[:, 0], barrier[:, 1]), "o", color=VERMILLION)
     degrees_axis(right, which="x")
     right.set_yscale("log")
     right.set_xlabel("stable heading (deg)")

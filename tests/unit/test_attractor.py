@@ -68,7 +68,7 @@ def test_an_ideal_ring_is_a_continuum() -> None:
     assert metrics["drift_max_deg_per_s"] < 1e-6
     assert metrics["stable_fixed_points"] == metrics["unstable_fixed_points"] == 0  # none is isolated
     assert metrics["slowest_eigenvalue_max_per_s"] < 1e-6
-    assert metrics["tangent_alignment_min"] > 1 - 1e-9
+    assert metrics["tangent_alignment_min"] > 1 - 1e-6  # a cubic spline at 5.6 deg knows a tangent to some 1e-3
     assert metrics["spectral_gap_min_per_s"] > 5
     assert metrics["effective_dimension"] == pytest.approx(2.0, abs=0.2)
     assert metrics["bump_amplitude_sd"] < 0.02  # of 16 wedges, not of the bump itself
