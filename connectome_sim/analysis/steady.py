@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -125,11 +126,20 @@ def _step(
         along, normal = border[0] * network.time_constant, border[1]
         matrix = torch.nn.functional.pad(matrix, (0, 1, 0, 1))
         matrix[:, :n, n], matrix[:, n, :n] = -along, normal
-    solution, _ = torch.linalg.solve_ex(matrix, -value)
+    solution = torch.stack([_solved(one, -column) for one, column in zip(matrix, value, strict=True)])
     largest = solution[:, :n].abs().amax(dim=1).nan_to_num(nan=torch.inf)
     longest = LONGEST_STEP * rates.abs().amax(dim=1).clamp(min=1.0)
     solution = solution * (longest / largest.clamp(min=torch.finfo(rates.dtype).tiny)).clamp(max=1.0)[:, None]
     return solution[:, :n], solution[:, n] if border is not None else torch.zeros_like(multiplier)
+
+
+def _solved(matrix: Tensor, column: Tensor) -> Tensor:
+    """Solution of one linear system, NaN where the matrix is singular."""
+    # by NumPy: PyTorch's batched solver has failed on several threads (invalid pivots from its LAPACK)
+    try:
+        return torch.from_numpy(np.linalg.solve(matrix.numpy(), column.numpy()))
+    except np.linalg.LinAlgError:
+        return torch.full_like(column, torch.nan)
 
 
 def _residual(network: RateNetwork, rates: Tensor, multiplier: Tensor, border: tuple[Tensor, Tensor] | None) -> Tensor:
