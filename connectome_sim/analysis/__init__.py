@@ -1,7 +1,8 @@
-"""What fitted networks have in common and what sets them apart. Knows plain arrays only: no file, no configuration."""
+"""What attractor a network has, and what fitted networks have in common. Knows no file and no configuration."""
 
 from __future__ import annotations
 
+from connectome_sim.analysis.attractor import VERDICTS, Attractor, analyze
 from connectome_sim.analysis.solutions import (
     Clusters,
     PrincipalComponents,
@@ -13,9 +14,12 @@ from connectome_sim.analysis.solutions import (
 )
 
 __all__ = [
+    "VERDICTS",
+    "Attractor",
     "Clusters",
     "PrincipalComponents",
     "Stiffness",
+    "analyze",
     "clusters",
     "distances",
     "principal_components",

@@ -11,6 +11,7 @@ A fit in three lines::
 from __future__ import annotations
 
 from connectome_sim.build.ablating import SweepOutcome, load_members, make_plan, run_ablate
+from connectome_sim.build.analysis import run_analyze
 from connectome_sim.build.ensembles import Ensemble, EnsembleMember, load_ensemble, run_ensemble
 from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
 from connectome_sim.build.objects import circuit, source, wiring
@@ -32,6 +33,7 @@ __all__ = [
     "make_plan",
     "resume_fit",
     "run_ablate",
+    "run_analyze",
     "run_ensemble",
     "run_evaluate",
     "run_evaluations",

@@ -15,7 +15,7 @@ from connectome_sim.errors import ConnectomeSimError, FitError
 # PyTorch's idle threads sleep instead of spinning on the cores that our kernels use. Read when PyTorch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_HYDRA_VERBS = ("fit", "evaluate", "ablate", "figures", "export", "ensemble", "solutions")
+_HYDRA_VERBS = ("fit", "evaluate", "analyze", "ablate", "figures", "export", "ensemble", "solutions")
 
 OK, ERROR, FAILED_FIT, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,6 +26,7 @@ Fits the dynamics of a head-direction circuit to its connectome, and measures, a
 
   fit        fit a network to a connectome, measure and draw it
   evaluate   measure the network of a run on held-out trials
+  analyze    find the attractor of a run: slow ring, drift, fixed points
   ablate     silence, scale, drive or rewire fitted networks, and say what changes
   figures    draw the figures of a run
   export     write the fitted networks of runs or of an ensemble as plain arrays

@@ -17,6 +17,7 @@ from connectome_sim.build import (
     Member,
     resume_fit,
     run_ablate,
+    run_analyze,
     run_ensemble,
     run_evaluations,
     run_export,
@@ -26,10 +27,12 @@ from connectome_sim.build import (
     run_solutions,
     score_table,
 )
+from connectome_sim.build.analysis import attractor_table
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import FAILED_FIT, OK, report
 from connectome_sim.config import (
     AblateConfig,
+    AnalyzeConfig,
     EnsembleConfig,
     EvaluateConfig,
     ExportConfig,
@@ -148,6 +151,21 @@ def ablate(arguments: list[str]) -> int:
         return OK
 
     return hydra_app.run("ablate", _listed(arguments), job)
+
+
+def analyze(arguments: list[str]) -> int:
+    """``connectome-sim analyze``: exit code 0 also where there is no attractor, which it says."""
+    register("analyze")
+
+    def job(config: Any) -> int:
+        for place, found, paths in run_analyze(typed(AnalyzeConfig, config)):
+            print(f"{place}: {found['verdict_means']}")
+            print(attractor_table(found))
+            for path in paths:
+                print(path)
+        return OK
+
+    return hydra_app.run("analyze", _listed(arguments), job)
 
 
 def figures(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ from connectome_sim.config.compose import compose, register, saved_config, to_ya
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import readable, schema
 from connectome_sim.config.settings import (
+    AnalyzeConfig,
     ConnectomeConfig,
     EnsembleConfig,
     EvaluateConfig,
@@ -22,6 +23,7 @@ from connectome_sim.config.settings import (
 __all__ = [
     "AblateConfig",
     "AblationConfig",
+    "AnalyzeConfig",
     "ConnectomeConfig",
     "EnsembleConfig",
     "EvaluateConfig",

@@ -19,6 +19,7 @@ from connectome_sim.config.ablate import AblateConfig
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import as_node, readable, schema
 from connectome_sim.config.settings import (
+    AnalyzeConfig,
     EnsembleConfig,
     EvaluateConfig,
     EvaluationConfig,
@@ -36,6 +37,7 @@ C = TypeVar("C")
 VERBS: dict[str, type] = {
     "fit": FitConfig,
     "evaluate": EvaluateConfig,
+    "analyze": AnalyzeConfig,
     "figures": FiguresConfig,
     "export": ExportConfig,
     "ensemble": EnsembleConfig,

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from connectome_sim.analysis import analyze
+from connectome_sim.analysis.ring import FEWEST_HEADINGS
 from connectome_sim.config.conversion import typed
 from connectome_sim.connectome import download
 from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, RING_ORDERS, head_direction_circuit, labelled_circuit
@@ -350,6 +352,49 @@ class EvaluateConfig:
     threads: int | None = None
     progress: bool = True
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyzeConfig:
+    """What ``analyze`` is told.
+
+    Attributes:
+        run: one or more run folders; results go into each.
+        ensemble: name of a shipped ensemble, or its folder, in the place of runs.
+        member: number of the member of that ensemble.
+        out: folder for the results of the member.
+        headings: at which the ring of slow states is solved.
+        threads: CPU threads; what PyTorch chooses where None.
+        formats: of the figures: png, pdf, svg.
+
+    Raises:
+        ConfigError: neither runs nor an ensemble, or both; an ensemble without ``out``, or ``out`` without one; a
+            member or number of headings out of range.
+    """
+
+    run: tuple[str, ...] = ()
+    ensemble: str = ""
+    member: int = 0
+    out: str = ""
+    headings: int = _default(analyze, "n_headings")
+    threads: int | None = None
+    formats: tuple[str, ...] = ("png", "pdf")
+
+    def __post_init__(self) -> None:
+        if bool(self.run) == bool(self.ensemble):
+            raise ConfigError(
+                f"run: got {list(self.run)} with ensemble={self.ensemble!r}, wanted one or more run folders, or an "
+                "ensemble"
+            )
+        if bool(self.ensemble) != bool(self.out):
+            raise ConfigError(
+                f"out: got {self.out!r} with ensemble={self.ensemble!r}, wanted a folder for the results of a member "
+                "of an ensemble; those of runs go into their own folders"
+            )
+        if self.member < 0 or self.headings < FEWEST_HEADINGS:
+            raise ConfigError(
+                f"got member={self.member}, headings={self.headings}, wanted at least 0, and {FEWEST_HEADINGS}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

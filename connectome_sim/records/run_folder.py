@@ -3,7 +3,7 @@
 Layout (format version 1)::
 
     .hydra/  manifest.json  connectome.h5  parameters.safetensors  network.h5
-    history.csv  metrics.json  evaluation.h5  checkpoints/  figures/  report.html
+    history.csv  metrics.json  evaluation.h5  analysis.json  analysis.h5  checkpoints/  figures/  report.html
 """
 
 from __future__ import annotations
@@ -90,6 +90,11 @@ class RunFolder:
     def evaluation(self) -> Path:
         """``evaluation.h5``: the arrays that figures are drawn from."""
         return self.path / "evaluation.h5"
+
+    @property
+    def analysis(self) -> Path:
+        """``analysis.h5``: the arrays of the attractor analysis, beside ``analysis.json``."""
+        return self.path / "analysis.h5"
 
     @property
     def checkpoints(self) -> Path:

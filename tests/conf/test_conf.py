@@ -285,10 +285,11 @@ def test_misspelt_keys_in_a_file_are_refused_too() -> None:
         typed(FitConfig, content)
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "figures", "export"])
+@pytest.mark.parametrize("verb", ["evaluate", "analyze", "figures", "export"])
 def test_the_smaller_verbs_compose_too(verb: str) -> None:
-    config = compose(verb, ["run=[a,b]" if verb == "export" else "run=a"])
-    assert config.run == (("a", "b") if verb == "export" else "a")
+    several = verb in ("analyze", "export")
+    config = compose(verb, ["run=[a,b]" if several else "run=a"])
+    assert config.run == (("a", "b") if several else "a")
     with pytest.raises(ConfigError, match="run"):
         compose(verb)
 
@@ -323,7 +324,8 @@ def test_without_a_verb_all_verbs_are_listed(arguments: list[str], capfd: pytest
     assert main(arguments) == 0
     out = capfd.readouterr().out
     assert all(
-        f"\n  {verb} " in out for verb in ("fit", "evaluate", "figures", "export", "ensemble", "solutions", "data")
+        f"\n  {verb} " in out
+        for verb in ("fit", "evaluate", "analyze", "figures", "export", "ensemble", "solutions", "data")
     )
 
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from connectome_sim.analysis import VERDICTS
 from connectome_sim.build import FitOutcome, Member, fitting, run_fit, run_fits
 from connectome_sim.cli import main
 from connectome_sim.config import FitConfig, compose, saved_config
@@ -467,3 +468,33 @@ def test_what_was_done_since_the_last_checkpoint_is_written_when_a_fit_ends_earl
     assert folder.last_checkpoint()[0] == 2
     assert [row["iteration"] for row in folder.history()] == [1, 2]
     assert folder.manifest().status == "failed"
+
+
+def test_analyze_says_what_it_found_also_of_a_network_that_learned_nothing(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["analyze", f"run={copied}", "headings=32", "threads=1", "formats=[png]"]) == 0
+    out = capsys.readouterr().out
+    content = json.loads((copied / "analysis.json").read_text())
+    assert content["verdict"] in VERDICTS and VERDICTS[content["verdict"]] in out
+    assert content["seed"] == 0 and "wiring statistics" in content["dataset"]
+    arrays = read_arrays(RunFolder.open(copied).analysis)
+    assert len(arrays["points/heading_rad"]) == content["stable_fixed_points"] + content["unstable_fixed_points"]
+    names = ("drift_field", "eigenvalue_spectrum", "state_space", "bump_shape")
+    assert all((copied / "figures" / f"{name}.png").exists() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "wanted one or more run folders, or an ensemble"),
+        (["run=a", "out=b"], "out: got 'b'"),
+        (["run=a", "headings=3"], "headings=3"),
+        (["run=no_such_run"], "no such file"),
+    ],
+)
+def test_analyze_refuses_what_it_cannot_do(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["analyze", *arguments]) == 1
+    assert message in capsys.readouterr().err
