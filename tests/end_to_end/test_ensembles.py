@@ -217,7 +217,8 @@ def test_solutions_writes_what_it_finds(made: Path, tmp_path: Path, capsys: pyte
     assert main(asked) == 0
     out = capsys.readouterr().out
     assert "4 members" in out and "time constants among them" in out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"solutions.json", "solutions.png", "solutions.pdf"}
+    drawn = {f"{figure}.{ending}" for figure in ("solutions", "member_scores") for ending in ("png", "pdf")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"solutions.json", *drawn}
     content = json.loads((tmp_path / "out" / "solutions.json").read_text())
     record = EnsembleRecord.read(made)
     # by hand: thresholds count as they are, the others by their logarithm
