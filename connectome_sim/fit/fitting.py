@@ -206,9 +206,10 @@ class _Starts:
         self.iteration += 1
         self._history.append(row)
         if self._choosing and self._loop.iteration == self._options.start_iterations:
-            if row["validation_total"] < self._leading["total"] or self._leading["start"] < 0:
-                total = row["validation_total"]
-                self._leading = {"total": total, "start": self._number, "content": self._loop.content()}
+            content = self._loop.content()
+            total = content["best"]["total"]  # the lowest so far: a single one goes up and down with the last step
+            if total < self._leading["total"] or self._leading["start"] < 0:
+                self._leading = {"total": total, "start": self._number, "content": content}
             self._next_start()
         return row
 
