@@ -1,13 +1,13 @@
 """A network beside the fly and beside other models: one row each, the same figures. Knows no file but its table.
 
-Published rows come from ``data/physiology/published_models.yaml``; simulated ones from the held-out protocol, whose metrics
-they share with the network by construction.
+Published rows come from ``data/physiology/published_models.yaml``; simulated ones from the held-out protocol, whose
+metrics they share with the network by construction.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def simulated(protocol: Protocol, *, seed: int) -> tuple[Row, ...]:
 
 
 def this_network(name: str, metrics: Mapping[str, float], walk: Recording | None, protocol: Protocol) -> Row:
-    """A fitted network by its stored held-out metrics; the spread, which they lack, by a recorded walk on the same traces."""
+    """A fitted network by its stored held-out metrics; its spread by a recorded walk on the same traces."""
     spread = {} if walk is None else spreads(walk.time, walk.decoded, walk.true)
     known = {key: value for key, value in metrics.items() if isinstance(value, (int, float)) and math.isfinite(value)}
     figures = _with_fastest({**known, **spread}, protocol)
@@ -131,7 +131,9 @@ def spreads(time: FloatArray, decoded: FloatArray, true: FloatArray) -> dict[str
         if abs(float(time[k]) - at) <= 0.1:  # a frame
             left = decoded[k] - gain * true[k]
             length = float(np.abs(np.exp(1j * circular.wrap(left)).mean()))
-            found[f"walking_spread_{label(at)}s_deg"] = math.degrees(math.sqrt(-2 * math.log(min(1.0, max(length, 1e-12)))))
+            found[f"walking_spread_{label(at)}s_deg"] = math.degrees(
+                math.sqrt(-2 * math.log(min(1.0, max(length, 1e-12))))
+            )
     return found
 
 

@@ -85,9 +85,7 @@ def _time_constants(time_to_peak: float, half_decay: float) -> tuple[float, floa
     def left(ratio: float) -> float:
         """What is left at half_decay after the peak, less a half of the peak."""
         scale = peak(ratio) / time_to_peak
-        height, later = (
-            math.exp(-t) - math.exp(-t / ratio) for t in (peak(ratio), peak(ratio) + half_decay * scale)
-        )
+        height, later = (math.exp(-t) - math.exp(-t / ratio) for t in (peak(ratio), peak(ratio) + half_decay * scale))
         return later / height - 0.5
 
     ratio = brentq(left, 1e-9, 1 - 1e-6, xtol=1e-14)

@@ -22,7 +22,7 @@ from connectome_sim.model import Drive, RateNetwork
 
 FRAME_S = 0.1  # chosen: volumes of such recordings come at about 10 Hz (10 Hz in Noorman et al. 2024)
 WALK_S = 20.0  # chosen: the longest time for which the fly's spread is known
-# of the angular velocity, Savitzky-Golay: order and frames, as in the published analysis code of Turner-Evans et al. 2020
+# Savitzky-Golay, of the angular velocity: as in the published analysis code of Turner-Evans et al. 2020
 SMOOTHING_ORDER, SMOOTHING_FRAMES = 3, 11
 STANDING_S = 6.7  # mean time for which the flies of Seelig & Jayaraman 2015 stood
 

@@ -1,8 +1,8 @@
 """The physiology scorecard: what was seen in the animal, and the same measured on a recorded network. Fits nothing.
 
-The table and what its columns mean: ``data/physiology``. A row names one of `MEASURES`; its number has a spread, and the
-network is so many spreads off. Rows of the SD of flies pass within 2 of them, where 95 of 100 flies would lie; ranges and
-tolerances pass within 1.
+The table and what its columns mean: ``data/physiology``. A row names one of `MEASURES`; its number has a spread, and
+the network is so many spreads off. Rows of the SD of flies pass within 2 of them, where 95 of 100 flies would lie;
+ranges and tolerances pass within 1.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Observation:
                 raise DataError(f"observation {self.id!r}, field {name!r}: got {getattr(self, name)!r}, wanted {known}")
         if not (self.spread > 0 and math.isfinite(self.number)):
             raise DataError(
-                f"observation {self.id!r}: got number {self.number} and spread {self.spread}, wanted a finite number and a "
-                "spread above 0"
+                f"observation {self.id!r}: got number {self.number} and spread {self.spread}, wanted a finite number "
+                "and a spread above 0"
             )
 
 
@@ -185,7 +185,11 @@ def _scored(observation: Observation, session: Session) -> Score:
 def curves(session: Session) -> dict[str, FloatArray]:
     """What is measured by velocity bin, for figures: name -> one value per bin, NaN where there is none."""
     found = {"bins_deg_per_s": np.array(BINS_DEG_PER_S)}
-    for name, measure in (("width_deg", _width_by_bin), ("amplitude", _amplitude_by_bin), ("pen_a_lead_deg", _lead_by_bin)):
+    for name, measure in (
+        ("width_deg", _width_by_bin),
+        ("amplitude", _amplitude_by_bin),
+        ("pen_a_lead_deg", _lead_by_bin),
+    ):
         try:
             found[name] = measure(session)
         except _Missing:

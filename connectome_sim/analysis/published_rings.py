@@ -1,7 +1,8 @@
 """Ring models of others, written anew from their equations, to be measured as our networks are. Fits nothing.
 
-Both are threshold-linear, [x]+ = max(x, 0). Each is a `ReferenceRing`: it says how its state moves and what of it is read;
-`simulate_ring` steps it, `measure` puts it through the held-out protocol. Where we depart from a source it says so.
+Both are threshold-linear, [x]+ = max(x, 0). Each is a `ReferenceRing`: it says how its state moves and what of it is
+read; `simulate_ring` steps it, `measure` puts it through the held-out protocol. Where we depart from a source it says
+so.
 """
 
 from __future__ import annotations
@@ -83,10 +84,10 @@ class CosineRing(_OnCpu):
 
         J_E* = 2 n / ( m - sin(m d) / sin(d) ),  d = 2 pi / n,  m = 2 .. n - 2,
 
-    which we derived anew: the sine part of the bump closes on itself for that J_E, and as one neuron falls silent at the
-    back the next one wakes at the front. Any other J_E leaves n stable headings and n unstable ones. A small v turns the
-    bump at v / (tau J_E), so that v = tau J_E* omega. The equation is from memory of the paper and was not checked
-    against it; constants marked "chosen" are ours.
+    which we derived anew: the sine part of the bump closes on itself for that J_E, and as one neuron falls silent at
+    the back the next one wakes at the front. Any other J_E leaves n stable headings and n unstable ones. A small v
+    turns the bump at v / (tau J_E), so that v = tau J_E* omega. The form of the equation was not checked against the
+    paper; constants marked "chosen" are ours.
 
     Attributes:
         n: neurons.
@@ -165,10 +166,10 @@ class EpgPenRing(_OnCpu):
     alpha / 9 times a von Mises density around a place 35 deg ahead (right) or behind (left), and half of one around
     its tile. Only the side that turns the bump is told the velocity.
 
-    Constants are those of the script RateModel3Pops.m (github.com/dteinferno/CompassModel); whether they are the ones of
+    Constants are those of the script RateModel3Pops.m (github.com/dteinferno/CompassModel); whether they are those of
     the publication was not checked. Two departures: the script centres the densities on the first EPG of a tile, which
-    makes left and right unequal and the bump turn by itself; here they are centred on the tile. And the script has no unit
-    of velocity: k is chosen, so that the bump turns at 90 deg/s when told to (its only velocity, 0.01, is 90 deg/s).
+    makes left and right unequal and the bump turn by itself; here they are centred on the tile. And the script has no
+    unit of velocity: k is chosen, so that the bump turns at 90 deg/s when told to (its only velocity, 0.01, is that).
 
     Attributes:
         alpha: strength of excitation.

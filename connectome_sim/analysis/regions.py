@@ -1,8 +1,7 @@
 """Regions of interest as an experimenter draws them: which neurons each averages. Knows the fly's neuropils, no rates.
 
-In the ellipsoid body 16 wedges of 22.5 deg, wedge k centred on 2 pi k / 16; in the bridge 8 glomeruli of each side (1 to 8;
-PEN_a: 2 to 9). A region's value is the mean over the neurons that have processes there. Optical blur is
-left out.
+In the ellipsoid body 16 wedges of 22.5 deg, wedge k centred on 2 pi k / 16; in the bridge 8 glomeruli of each side (1
+to 8; PEN_a: 2 to 9). A region's value is the mean over the neurons that have processes there. Optical blur is left out.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from connectome_sim.records import FittedNetwork
 WEDGES = 16  # of the ellipsoid body
 GLOMERULI = 8  # of one side of the bridge, which together stand for the whole circle
 WEDGE = 2 * math.pi / WEDGES
-# A PEN of glomerulus L_g has its tile of the ellipsoid body at the wedges of EPG L_(g-1) and R_(11-g): centred 2.5 wedges
-# below its own angle, right-hand ones 2.5 above (see connectome/anatomy.py for the order of the wedges)
+# A PEN of glomerulus L_g has its tile of the ellipsoid body at the wedges of EPG L_(g-1) and R_(11-g): centred 2.5
+# wedges below its own angle, right-hand ones 2.5 above (see connectome/anatomy.py for the order of the wedges)
 PEN_OFFSET_WEDGES = 2.5
 
 EPG_RING, PEN_RING = "EPG, ellipsoid body", "PEN_a, ellipsoid body"

@@ -55,7 +55,9 @@ def run_analyze(config: AnalyzeConfig) -> Iterator[tuple[Path, Found, list[Path]
         member = ensemble[config.member]
         stored, out = ensemble.stored(config.member), Path(config.out)
         atomic.make_folder(out)
-        yield _analyzed(config, ensemble.config_of(config.member), stored, member.metrics, out, figures=out, known=known)
+        yield _analyzed(
+            config, ensemble.config_of(config.member), stored, member.metrics, out, figures=out, known=known
+        )
         return
     folders = [RunFolder.open(run) for run in config.run]
     for folder in folders:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol as Interface, TypeVar, runtime_checkable
+from typing import Generic, TypeVar, runtime_checkable
+from typing import Protocol as Interface
 
 import numpy as np
 import torch

@@ -87,8 +87,8 @@ def scorecard(saved: SavedPhysiology) -> Figure:
     rows = saved.scores
     passed, counted = (rows.verdict == PASS).sum(), (rows.verdict != NOT_APPLICABLE).sum()
     caption = (
-        f"{saved.origin}. Grey: what passes. 2 of a published +-, the range over flies, or a tolerance of ours where no "
-        f"spread is known (hollow). Imaging rows through a model of GCaMP6f. Triangles: more than {REACH:g} off."
+        f"{saved.origin}. Grey: what passes. 2 of a published +-, the range over flies, or a tolerance of ours where "
+        f"no spread is known (hollow). Imaging rows through a model of GCaMP6f. Triangles: more than {REACH:g} off."
     )
     figure = new_figure("Physiology scorecard", caption, height=1.0 + 0.27 * len(rows))
     axes = figure.subplots()
@@ -102,7 +102,9 @@ def scorecard(saved: SavedPhysiology) -> Figure:
         off_by = float(row.off_by)
         marker = "o" if abs(off_by) <= REACH else (">" if off_by > 0 else "<")
         fill = "white" if row.spread_kind == "chosen" else colour
-        axes.plot(np.clip(off_by, -REACH, REACH), y, marker, color=colour, markerfacecolor=fill, clip_on=False, zorder=3)
+        axes.plot(
+            np.clip(off_by, -REACH, REACH), y, marker, color=colour, markerfacecolor=fill, clip_on=False, zorder=3
+        )
     axes.axvline(0, color=GREY, linewidth=0.6)
     axes.set_xlim(-REACH, REACH)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -128,16 +130,26 @@ def _numbers(row: pd.Series) -> str:
 @styled
 def bump_by_velocity(saved: SavedPhysiology) -> Figure:
     """Lead of the PEN_a, amplitude and width of the EPG bump against angular velocity, with the fly's."""
-    caption = f"{saved.origin}. Walks in darkness, GCaMP6f, bins of the smoothed velocity. Fly: Turner-Evans et al. 2017."
+    caption = (
+        f"{saved.origin}. Walks in darkness, GCaMP6f, bins of the smoothed velocity. Fly: Turner-Evans et al. 2017."
+    )
     figure = new_figure("The bump on the move", caption, height=2.5)
     table = saved.by_velocity
     speed = (table.from_deg_per_s + table.to_deg_per_s) / 2
     seen = saved.scores.set_index("id").animal
-    lead = [seen[f"pen_a_lead_{low:g}_{high:g}"] for low, high in zip(table.from_deg_per_s, table.to_deg_per_s, strict=True)]
+    lead = [
+        seen[f"pen_a_lead_{low:g}_{high:g}"] for low, high in zip(table.from_deg_per_s, table.to_deg_per_s, strict=True)
+    ]
     amplitude = table.amplitude / table.amplitude.iloc[0]
     panels = (
         ("PEN_a ahead of EPG", "lead (deg)", table.pen_a_lead_deg, speed, lead),
-        ("EPG amplitude", "relative to 0-30 deg/s", amplitude, speed.iloc[[0, -1]], [1, seen["epg_amplitude_velocity"]]),
+        (
+            "EPG amplitude",
+            "relative to 0-30 deg/s",
+            amplitude,
+            speed.iloc[[0, -1]],
+            [1, seen["epg_amplitude_velocity"]],
+        ),
         ("EPG width", "width (deg)", table.width_deg, speed, np.full(len(speed), seen["epg_width_2017"])),
     )
     for axes, (title, label, network, where, fly) in zip(figure.subplots(1, 3), panels, strict=True):
@@ -161,8 +173,8 @@ def beside_others(saved: SavedPhysiology) -> Figure:
     """Gain curve, walking error and spread of the network, of the fly and of other models."""
     caption = (
         f"{saved.origin}. Models in colour were simulated on the same held-out walks and velocities, with the same "
-        "readout of their heading. Fly: median fly, imaging noise included; dotted: its gain. Right: circular SD of bump less gain "
-        "x heading."
+        "readout of their heading. Fly: median fly, imaging noise included; dotted: its gain. Right: circular "
+        "SD of bump less gain x heading."
     )
     figure = new_figure("Beside others", caption, height=3.5)
     table = saved.beside
