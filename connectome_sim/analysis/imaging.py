@@ -154,7 +154,8 @@ def _bump_share(run: Runner[RateNetwork], initial: State) -> float:
 
 def _watched(run: Runner[RateNetwork], initial: State, segments: Iterable[Drive], average: FloatArray) -> FloatArray:
     """Averages [t, B, region] of the rates every ``input_step_s``, NaN for a trial whose solve failed."""
-    state, pieces = initial, []
+    state = initial
+    pieces: list[torch.Tensor] = []
     failed = ~torch.isfinite(initial).all(dim=-1)
     weights = torch.from_numpy(average).to(initial)
     for drive in segments:

@@ -32,6 +32,7 @@ WITHIN: Mapping[str, float] = {"SD": 2.0, "as given": 2.0, "half range": 1.0, "c
 BINS_DEG_PER_S = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)  # of the angular velocity, Turner-Evans et al. 2017
 SLOW, FAST = 0, len(BINS_DEG_PER_S) - 2  # the bins that its ratios compare
 FEWEST_BUMPS = 0.5  # chosen: where fewer trials have a bump, its shape and its motion are not scored
+FEWEST_FRAMES = 30  # chosen: a velocity bin with fewer, over all trials, has no mean
 LOWEST_SHARE = 0.1  # of the frames, whose mean is a region's baseline F0
 
 
@@ -169,7 +170,7 @@ def _scored(observation: Observation, session: Session) -> Score:
         return without(str(error))
     values = values[np.isfinite(values)]
     if not len(values):
-        return without("no trial in which it can be measured")
+        return without("too few frames, or no trial, in which it can be measured")
     value = float(values.mean())
     off_by = (value - observation.number) / observation.spread
     return Score(
@@ -184,7 +185,8 @@ def _scored(observation: Observation, session: Session) -> Score:
 
 def curves(session: Session) -> dict[str, FloatArray]:
     """What is measured by velocity bin, for figures: name -> one value per bin, NaN where there is none."""
-    found = {"bins_deg_per_s": np.array(BINS_DEG_PER_S)}
+    counts = [_in_bin(session, number).sum() for number in range(len(BINS_DEG_PER_S) - 1)]
+    found = {"frames": np.array(counts, dtype=float)}
     for name, measure in (
         ("width_deg", _width_by_bin),
         ("amplitude", _amplitude_by_bin),
@@ -233,12 +235,12 @@ def _in_bin(session: Session, number: int) -> BoolArray:
 
 
 def _by_bin(session: Session, values: FloatArray) -> FloatArray:
-    """Mean over the frames of each bin, all trials together."""
+    """Mean over the frames of each bin, all trials together; NaN for fewer than ``FEWEST_FRAMES``."""
     means = []
     for number in range(len(BINS_DEG_PER_S) - 1):
         inside = values[_in_bin(session, number)]
         inside = inside[np.isfinite(inside)]
-        means.append(inside.mean() if len(inside) else math.nan)
+        means.append(inside.mean() if len(inside) >= FEWEST_FRAMES else math.nan)
     return np.array(means)
 
 
@@ -255,11 +257,11 @@ def _lead_by_bin(session: Session) -> FloatArray:
 
 
 def _lead_in(number: int) -> Measure:
-    return lambda session: _lead_by_bin(session)[number]
+    return lambda session: _lead_by_bin(session)[[number]]
 
 
 def _ratio(values: FloatArray) -> FloatArray:
-    return values[FAST] / values[SLOW]
+    return values[[FAST]] / values[[SLOW]]
 
 
 def _turning_correlation(session: Session) -> FloatArray:

