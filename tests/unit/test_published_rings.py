@@ -126,7 +126,9 @@ def test_the_simulator_solves_the_equation(ring: ReferenceRing) -> None:
             method="LSODA",
         )
         moving = ended.y[:, -1][None]
-        np.testing.assert_allclose(found.observed[10 * (k + 1)].numpy(), ring.state(moving), atol=1e-5)  # kinks cost an order
+        np.testing.assert_allclose(
+            found.observed[10 * (k + 1)].numpy(), ring.state(moving), atol=1e-5
+        )  # kinks cost an order
 
 
 def test_the_epg_pen_model_sticks_and_saturates() -> None:
