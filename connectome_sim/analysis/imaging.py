@@ -108,7 +108,7 @@ def _walk(
     velocity = trials.angular_velocity[:steps]
     rates = _watched(run, initial, run.moving(velocity), regions.matrix)
     by_region = regions.split(rates)
-    every = round(FRAME_S / p.input_step_s)
+    every = min(max(1, round(FRAME_S / p.input_step_s)), steps)
     frames = steps // every
 
     def framed(values: FloatArray) -> FloatArray:
@@ -116,10 +116,11 @@ def _walk(
         return values[: frames * every].reshape(frames, every, *values.shape[1:]).mean(axis=1)
 
     turning = framed(velocity.numpy())
+    edges = "interp" if frames >= SMOOTHING_FRAMES else "nearest"  # a walk may be shorter than the filter
     decoded = circular.unwrap(heading_of(by_region[EPG_RING]))
     return Recording(
         time=(np.arange(frames) + 0.5) * every * p.input_step_s,
-        velocity=savgol_filter(turning, SMOOTHING_FRAMES, SMOOTHING_ORDER, axis=0),
+        velocity=savgol_filter(turning, SMOOTHING_FRAMES, SMOOTHING_ORDER, axis=0, mode=edges),
         true=framed(trials.displacement().numpy()[:steps]),
         decoded=framed((decoded - decoded[0])[:steps]),
         calcium={

@@ -184,12 +184,12 @@ def beside_others(saved: SavedPhysiology) -> Figure:
     fly = table[table.kind == "animal"].iloc[0]
     gain, error, spread = figure.subplots(1, 3)
     for axes, pattern, title, label in (
-        (gain, r"^gain_at_(\d+)_deg_per_s$", "Gain", "gain"),
-        (error, r"^walking_error_(\d+)s_median_deg$", "Walking error, median", "error (deg)"),
+        (gain, r"^gain_at_([\dp]+)_deg_per_s$", "Gain", "gain"),
+        (error, r"^walking_error_([\dp]+)s_median_deg$", "Walking error, median", "error (deg)"),
         (spread, r"^walking_spread_(\d+)s_deg$", "Spread", "circular SD (deg)"),
     ):
         names = [name for name in table.columns if pd.Series([name]).str.match(pattern)[0]]
-        at = pd.Series(names).str.extract(pattern)[0].astype(float).to_numpy()
+        at = pd.Series(names).str.extract(pattern)[0].str.replace("p", ".").astype(float).to_numpy()
         for (colour, marker), (_, row) in zip(LOOKS, ours.iterrows(), strict=False):
             own = row.kind == "this network"
             axes.plot(
