@@ -12,6 +12,7 @@ from connectome_sim.analysis import Attractor, analyze
 from connectome_sim.analysis.attractor import summary
 from connectome_sim.build.ensembles import load_ensemble
 from connectome_sim.build.objects import use_threads
+from connectome_sim.build.physiology import References, score_network
 from connectome_sim.config import AnalyzeConfig, FitConfig, saved_config
 from connectome_sim.evaluate import restore
 from connectome_sim.evaluate.probes import DIFFUSION
@@ -48,19 +49,22 @@ def run_analyze(config: AnalyzeConfig) -> Iterator[tuple[Path, Found, list[Path]
     """
     use_threads(config.threads)
     check_formats(config.formats)
+    known: References = {}
     if config.ensemble:
         ensemble = load_ensemble(config.ensemble)
         member = ensemble[config.member]
         stored, out = ensemble.stored(config.member), Path(config.out)
         atomic.make_folder(out)
-        yield _analyzed(config, ensemble.config_of(config.member), stored, member.metrics, out, figures=out)
+        yield _analyzed(
+            config, ensemble.config_of(config.member), stored, member.metrics, out, figures=out, known=known
+        )
         return
     folders = [RunFolder.open(run) for run in config.run]
     for folder in folders:
         stored = read_network(folder.network)[0]
         atomic.make_folder(folder.figures)
         fitted = saved_config(folder.path)
-        yield _analyzed(config, fitted, stored, folder.metrics(), folder.path, figures=folder.figures)
+        yield _analyzed(config, fitted, stored, folder.metrics(), folder.path, figures=folder.figures, known=known)
 
 
 def _analyzed(
@@ -71,6 +75,7 @@ def _analyzed(
     out: Path,
     *,
     figures: Path,
+    known: References,
 ) -> tuple[Path, Found, list[Path]]:
     evaluation = fitted.evaluation
     attractor = analyze(
@@ -87,7 +92,12 @@ def _analyzed(
     atomic.write_text(numbers, json.dumps(found, indent=2, allow_nan=False) + "\n")
     for name, picture in drawn.items():
         atomic.write_bytes(figures / name, picture)
-    return out, found, [numbers, arrays, *(figures / name for name in drawn)]
+    paths = [numbers, arrays, *(figures / name for name in drawn)]
+    if config.physiology:
+        paths += score_network(
+            stored, fitted, metrics, folder=out, figures=figures, formats=config.formats, known=known
+        )
+    return out, found, paths
 
 
 def saved(stored: FittedNetwork, attractor: Attractor) -> SavedAnalysis:

@@ -364,6 +364,7 @@ class AnalyzeConfig:
         member: number of the member of that ensemble.
         out: folder for the results of the member.
         headings: at which the ring of slow states is solved.
+        physiology: score the network against the animal, and compare it with other models.
         threads: CPU threads; what PyTorch chooses where None.
         formats: of the figures: png, pdf, svg.
 
@@ -377,6 +378,7 @@ class AnalyzeConfig:
     member: int = 0
     out: str = ""
     headings: int = _default(analyze, "n_headings")
+    physiology: bool = True
     threads: int | None = None
     formats: tuple[str, ...] = ("png", "pdf")
 
