@@ -41,6 +41,8 @@ _WALK = ("walk/time_s", "walk/true_heading_rad", "walk/decoded_heading_rad", "wa
 def by_wedge(rates: FloatArray, ring_angle: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean rate of neurons by the wedge of their ring angle: angles (rad) of the wedges that have any, [t, wedge]."""
     known = np.flatnonzero(np.isfinite(ring_angle))
+    if not len(known):
+        return np.zeros(0), np.zeros((len(rates), 0))
     index = np.floor(ring_angle[known] * WEDGES / (2 * np.pi) + 0.5 + 1e-4).astype(int) % WEDGES
     wedges = np.unique(index)
     angle = circular.evenly_spaced(WEDGES)[wedges]
@@ -54,7 +56,7 @@ def type_kymographs(saved: SavedRun) -> Figure:
     network = saved.networks[0] if saved.networks else None
     types = list(dict.fromkeys(network.type)) if network is not None else []
     caption = (
-        f"{saved.origin}. Mean rate by wedge of the ring; types without a place on the ring cell by cell, sorted by "
+        f"{saved.origin}. Mean rate by wedge of the ring; types in fewer than half of them cell by cell, sorted by "
         f"mean rate. Black: true heading; orange: decoded. Colours from 0 to the number at the right. {saved.ending}"
     )
     if arrays is None or network is None:
@@ -78,8 +80,8 @@ def type_kymographs(saved: SavedRun) -> Figure:
 def _kymograph(axes: Axes, time: FloatArray, rates: FloatArray, ring_angle: FloatArray) -> None:
     step = (time[1] - time[0]) / 2 if len(time) > 1 else 0.5
     finite = rates[np.isfinite(rates)]
-    if np.isfinite(ring_angle).any():
-        angle, profile = by_wedge(rates, ring_angle)
+    angle, profile = by_wedge(rates, ring_angle)
+    if len(angle) >= WEDGES / 2:
         degrees, image = around(angle, profile)
         edges = np.concatenate([[degrees[0] - 11.25], (degrees[1:] + degrees[:-1]) / 2, [degrees[-1] + 11.25]])
         axes.set_ylim(-180, 180)
@@ -154,5 +156,5 @@ def _frames(
         clock.set_text(f"{time[k]:.1f} s")
         canvas.draw()
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        found.append(image.quantize(64, dither=Image.Dither.NONE))
+        found.append(image.quantize(32, dither=Image.Dither.NONE))
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from connectome_sim.analysis.topology import LOOP
 from connectome_sim.figures.saved import SavedAnalysis
@@ -61,7 +61,8 @@ def drift_field(saved: SavedAnalysis) -> Figure:
     right.plot(points[stable], np.fmin(barrier[:, 0], barrier[:, 1]), "o", color=VERMILLION)
     degrees_axis(right, which="x")
     right.set_yscale("log")
-    right.yaxis.set_major_locator(LogLocator(numticks=4))
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     right.yaxis.set_minor_formatter(NullFormatter())
     right.set_xlabel("stable heading (deg)")
     panel_title(right, "Lower barrier (deg$^2$/s)")
@@ -145,7 +146,7 @@ def _persistence(axes: Axes, saved: SavedAnalysis) -> None:
     axes.plot([0, end - LOOP], [LOOP, end], color=GREY, linewidth=0.6, linestyle=":")
     axes.plot(birth, death, "o", color=VERMILLION, markersize=3)
     axes.axhline(math.sqrt(3), color=BLUE, linewidth=0.6, linestyle="--")
-    axes.text(end, math.sqrt(3), "circle ", color=BLUE, ha="right", va="bottom", fontsize=6)
+    axes.text(0.5 * end, math.sqrt(3) - 0.03, "a fine circle", color=BLUE, ha="center", va="top", fontsize=6)
     axes.set(xlim=(0, end), ylim=(0, end), xlabel="birth (radii)", ylabel="death (radii)")
     axes.set_aspect("equal")
     number = saved.found["visited_loops"]

@@ -14,7 +14,6 @@ from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from connectome_sim import circular
 from connectome_sim.axes import FloatArray
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.figures.saved import SavedRun
@@ -37,7 +36,7 @@ from connectome_sim.records import FittedNetwork
 
 ORDER = ("EPG", "EPGt", "PEN_a", "PEN_b", "PEG", "Delta7")  # first, in this order; others follow
 SECTORS = 8  # of the ring, in the graph: more nodes than 8 per type cannot be told apart
-STRONGEST = 0.7  # chosen: edges drawn carry so much of all the weight between the nodes
+STRONGEST = 0.6  # chosen: edges drawn carry so much of all the weight between the nodes
 WIDEST = 2.4  # pt, of the strongest edge
 RADIUS = {"Delta7": 0.42, "PEG": 0.68, "EPG": 1.0, "EPGt": 1.0, "PEN_a": 1.32, "PEN_b": 1.62}
 COLOUR = {"EPG": GREEN, "EPGt": GREEN, "PEN_a": ORANGE, "PEN_b": VERMILLION, "PEG": SKY, "Delta7": PURPLE}
@@ -100,9 +99,13 @@ def type_matrix(saved: SavedRun) -> Figure:
     end = float(sizes.max()) if sizes.size else 1.0
     start = min(max(float(sizes.min()) if sizes.size else end, end / 1e3), end / 2)
     norm = SymLogNorm(linthresh=start, linscale=0.2, vmin=-end, vmax=end, base=10)
+    powers = 10.0 ** np.arange(np.ceil(np.log10(3 * start)), np.floor(np.log10(end)) + 1)
+    ticks = [*-powers[::-1], 0.0, *powers]
     image = right.imshow(gains, cmap=INHIBITION_EXCITATION, norm=norm)
     _cells(right, types, gains, end / 3)
-    figure.colorbar(image, ax=right, shrink=0.85, label="sign x gain", pad=0.02)
+    bar = figure.colorbar(image, ax=right, shrink=0.85, label="sign x gain", pad=0.02, ticks=ticks)
+    bar.set_ticklabels([f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks])
+    bar.minorticks_off()
     panel_title(right, "Fitted gains")
     return figure
 
@@ -123,9 +126,9 @@ def _cells(axes: Axes, types: Sequence[str], values: FloatArray, dark: float) ->
 def circuit_graph(saved: SavedRun) -> Figure:
     """The fitted circuit as a graph: cell types by sector of the ring, the strongest connections between them."""
     caption = (
-        f"{saved.origin}. Cells of a type in one of {SECTORS} sectors of the ring are one node, placed at their mean "
-        f"angle; types without a place on the ring are one node in the middle. Edges: summed fitted weights, width by "
-        f"size, the strongest that carry {100 * STRONGEST:.0f} % of all. {saved.ending}"
+        f"{saved.origin}. Cells of a type in one of {SECTORS} sectors of the ring are one node; "
+        f"types without a place on the ring are one node in the middle. Edges: summed fitted weights; width by "
+        f"size within a panel; the strongest that carry {100 * STRONGEST:.0f} % of a panel's weight. {saved.ending}"
     )
     figure = new_figure("The circuit as a graph", caption, height=4.1)
     if not saved.networks:
@@ -133,10 +136,9 @@ def circuit_graph(saved: SavedRun) -> Figure:
         return figure
     graph, place = ring_graph(saved.networks[0])
     panels = figure.subplots(1, 2)
-    largest = max((abs(w) for *_, w in graph.edges(data="weight")), default=1.0)
     for axes, sign, colour, title in ((panels[0], 1, VERMILLION, "Excitation"), (panels[1], -1, BLUE, "Inhibition")):
         edges = strongest(graph, sign)
-        _drawn(axes, graph, place, edges, largest, colour)
+        _drawn(axes, graph, place, edges, colour)
         panel_title(axes, f"{title}: {len(edges)} edges")
     names = ordered_types([name for name, _ in graph])
     dots = [Line2D([], [], marker="o", linestyle="", color=COLOUR.get(n, GREY), markersize=4) for n in names]
@@ -165,11 +167,11 @@ def ring_graph(network: FittedNetwork) -> tuple[nx.DiGraph, dict[tuple[str, int]
                 graph.add_edge(pre, post, weight=weight)
     homeless = [node for node in nodes if node[1] < 0]
     place = {}
-    for node, members in nodes.items():
+    for node in nodes:
         if node[1] < 0:
             place[node] = (0.14 * (homeless.index(node) - (len(homeless) - 1) / 2), 0.0)
         else:
-            angle = float(circular.mean(network.ring_angle[members]))
+            angle = 2 * np.pi * node[1] / SECTORS
             radius = RADIUS.get(node[0], 1.9)
             place[node] = (radius * np.cos(angle), radius * np.sin(angle))
     return graph, place
@@ -188,15 +190,15 @@ def _drawn(
     graph: nx.DiGraph,
     place: dict[tuple[str, int], tuple[float, float]],
     edges: Sequence[tuple[tuple[str, int], tuple[str, int], float]],
-    largest: float,
     colour: str,
 ) -> None:
     axes.set_aspect("equal")
     axes.set_axis_off()
     between = [edge for edge in edges if edge[0] != edge[1]]
-    widths = [max(0.15, WIDEST * abs(w) / largest) for *_, w in between]
+    largest = max((abs(w) for *_, w in between), default=1.0)
+    widths = [max(0.2, WIDEST * abs(w) / largest) for *_, w in between]
     nx.draw_networkx_edges(
-        graph, place, ax=axes, edgelist=[edge[:2] for edge in between], width=widths, edge_color=colour, alpha=0.45,
+        graph, place, ax=axes, edgelist=[edge[:2] for edge in between], width=widths, edge_color=colour, alpha=0.55,
         arrowsize=4, node_size=26, connectionstyle="arc3,rad=0.12",
     )  # fmt: skip
     colours = [COLOUR.get(name, GREY) for name, _ in graph]

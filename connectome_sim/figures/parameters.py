@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from connectome_sim.figures.circuit import ORDER
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.style import BLUE, GREY, blank, new_figure, panel_title, styled
 
@@ -18,7 +19,7 @@ TITLES = {
     "velocity_gain": "Velocity gain (s/rad)",
 }
 SCALE = {"time_constant": 1e3}  # s to ms
-LINEAR = ("threshold",)  # of either sign
+LINEAR = ("threshold", "velocity_gain")  # of either sign, or of one order of magnitude
 ROWS_OF_GAINS = 24  # in a column
 
 
@@ -31,7 +32,7 @@ def parameters(saved: SavedRun) -> Figure:
     if not values:
         blank(figure.subplots(), "no parameters saved")
         return figure
-    gains = list(values.get("gain", {}))
+    gains = sorted(values.get("gain", {}), key=_rank)
     columns = [gains[k : k + ROWS_OF_GAINS] for k in range(0, len(gains), ROWS_OF_GAINS)] or [[]]
     grid = figure.add_gridspec(3, len(columns) + 1, height_ratios=[7, 7, 3])
     first = None
@@ -42,7 +43,7 @@ def parameters(saved: SavedRun) -> Figure:
         panel_title(axes, TITLES["gain"] if k == 0 else "")
     for row, family in enumerate(("threshold", "time_constant", "velocity_gain")):
         axes = figure.add_subplot(grid[row, len(columns)])
-        _strip(axes, family, list(values.get(family, {})), values, others[0])
+        _strip(axes, family, sorted(values.get(family, {}), key=_rank), values, others[0])
         panel_title(axes, TITLES[family])
     return figure
 
@@ -54,6 +55,13 @@ def by_family(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
         family, _, name = key.partition("/")
         found.setdefault(family, {})[name] = value
     return found
+
+
+def _rank(name: str) -> tuple[int, int, str]:
+    """Sorts names by the postsynaptic type, then by the presynaptic one, in the order of the circuit."""
+    post, _, pre = name.partition("<-")
+    place = {known: k for k, known in enumerate(ORDER)}
+    return place.get(post, len(ORDER)), place.get(pre, len(ORDER)), name
 
 
 def _ensemble(rows: Sequence[Mapping[str, str]]) -> tuple[dict[str, np.ndarray], int]:

@@ -380,6 +380,8 @@ def test_a_run_that_saved_nothing_is_drawn_and_says_so(tmp_path: Path, name: str
     run = RunFolder.create(tmp_path / "run", Manifest.start(seeds={"fit": 0}, dataset="hemibrain"))
     figure = FIGURES[name](SavedRun.read(run))
     said = {"weight_matrix": "neither connectome nor network saved", "loss_curves": "no history saved"}
+    said |= {"type_matrix": "no connectome saved", "circuit_graph": "no fitted network"}
+    said |= {"parameters": "no parameters saved"}
     assert said.get(name, "not measured") in texts(figure)
     assert "The run has not ended." in texts(figure).replace("\n", " ")
     draw_without_warning(figure)
