@@ -97,7 +97,7 @@ def type_matrix(saved: SavedRun) -> Figure:
     gains = signed_gains(saved.connectome, saved.networks[0], types)
     sizes = np.abs(gains[np.isfinite(gains) & (gains != 0)])
     end = float(sizes.max()) if sizes.size else 1.0
-    start = min(max(float(sizes.min()) if sizes.size else end, end / 1e3), end / 2)
+    start = min(max(float(sizes.min()) if sizes.size else end, end / 1e3), end / 20)
     norm = SymLogNorm(linthresh=start, linscale=0.2, vmin=-end, vmax=end, base=10)
     powers = 10.0 ** np.arange(np.ceil(np.log10(3 * start)), np.floor(np.log10(end)) + 1)
     ticks = [*-powers[::-1], 0.0, *powers]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from connectome_sim.figures.circuit import ORDER
 from connectome_sim.figures.saved import SavedRun
@@ -20,7 +22,7 @@ TITLES = {
 }
 SCALE = {"time_constant": 1e3}  # s to ms
 LINEAR = ("threshold", "velocity_gain")  # of either sign, or of one order of magnitude
-ROWS_OF_GAINS = 24  # in a column
+MOST_ROWS = 24  # of gains in a column
 
 
 @styled
@@ -33,13 +35,15 @@ def parameters(saved: SavedRun) -> Figure:
         blank(figure.subplots(), "no parameters saved")
         return figure
     gains = sorted(values.get("gain", {}), key=_rank)
-    columns = [gains[k : k + ROWS_OF_GAINS] for k in range(0, len(gains), ROWS_OF_GAINS)] or [[]]
+    rows = math.ceil(len(gains) / math.ceil(len(gains) / MOST_ROWS)) if gains else 1
+    columns = [gains[k : k + rows] for k in range(0, len(gains), rows)] or [[]]
     grid = figure.add_gridspec(3, len(columns) + 1, height_ratios=[7, 7, 3])
     first = None
     for k, names in enumerate(columns):
         axes = figure.add_subplot(grid[:, k], sharex=first)
         first = first or axes
         _strip(axes, "gain", names, values, others[0])
+        axes.set_ylim(rows - 0.5, -0.5)
         panel_title(axes, TITLES["gain"] if k == 0 else "")
     for row, family in enumerate(("threshold", "time_constant", "velocity_gain")):
         axes = figure.add_subplot(grid[row, len(columns)])
@@ -86,6 +90,9 @@ def _strip(
         axes.plot(scale * values[family][name], y, "o", color=BLUE, markersize=2.8, zorder=3)
     if family not in LINEAR:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if family == "gain" else (1, 2, 5)))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.axvline(0, color=GREY, linewidth=0.4)
     shown = [name.replace("Delta", "Δ").replace("<-", " ← ") for name in names]

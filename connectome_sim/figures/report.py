@@ -8,6 +8,7 @@ from html import escape
 from pathlib import PurePath
 from typing import Any
 
+from connectome_sim.figures.gain import TOLERANCE
 from connectome_sim.figures.html import Row, page, picture, table
 from connectome_sim.figures.published import beside
 from connectome_sim.figures.saved import SavedRun
@@ -117,9 +118,11 @@ def _behaviour(metrics: Mapping[str, float]) -> list[str]:
             )
     low, high = (metrics.get(f"linear_range_{end}_deg_per_s", math.nan) for end in ("low", "high"))
     if math.isfinite(low) and math.isfinite(high):
-        found.append(f"Its gain is within 10 % of 1 in both directions from {low:g} to {high:g} deg/s.")
+        found.append(
+            f"Its gain is within {100 * TOLERANCE:.0f} % of 1 in both directions from {low:g} to {high:g} deg/s."
+        )
     elif "linear_range_low_deg_per_s" in metrics:
-        found.append("At no speed is its gain within 10 % of 1 in both directions.")
+        found.append(f"At no speed is its gain within {100 * TOLERANCE:.0f} % of 1 in both directions.")
     return found
 
 
