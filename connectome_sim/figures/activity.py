@@ -145,16 +145,24 @@ def _frames(
     (line,) = axes.plot([], [], color=VERMILLION, linewidth=1.6)
     clock = axes.text(0, 1.12, "", ha="center", va="bottom", fontsize=7)
     axes.text(0, -1.12, "black: true heading, orange: decoded", ha="center", va="top", fontsize=6, color=GREY)
+    moving = [*wedges, arrow, head, line, clock]
+    for artist in moving:
+        artist.set_animated(True)  # left out when the rest is drawn, once
+    canvas.draw()
+    still = canvas.copy_from_bbox(figure.bbox)
     found = []
     for k in range(len(time)):
         for wedge, rate in zip(wedges, profile[k], strict=True):
             wedge.set_facecolor(RATE(rate / max(top, 1e-12)) if np.isfinite(rate) else PALE)
-        x, y = 0.62 * np.cos(true[k]), 0.62 * np.sin(true[k])
-        arrow.set_data([0, x], [0, y])
-        head.set_data([x], [y])
-        line.set_data([0.68 * np.cos(decoded[k]), np.cos(decoded[k])], [0.68 * np.sin(decoded[k]), np.sin(decoded[k])])
+        x, y = np.cos(true[k]), np.sin(true[k])
+        arrow.set_data([0, 0.62 * x], [0, 0.62 * y])
+        head.set_data([0.62 * x], [0.62 * y])
+        x, y = np.cos(decoded[k]), np.sin(decoded[k])
+        line.set_data([0.68 * x, x], [0.68 * y, y])
         clock.set_text(f"{time[k]:.1f} s")
-        canvas.draw()
+        canvas.restore_region(still)
+        for artist in moving:
+            axes.draw_artist(artist)
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         found.append(image.quantize(32, dither=Image.Dither.NONE))
     return found

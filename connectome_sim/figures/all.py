@@ -102,6 +102,7 @@ def _written(
         for ending in dict.fromkeys(formats):
             path = run.figures / f"{name}.{ending}"
             atomic.write_bytes(path, rendered(figure, ending))
+            figure.set_layout_engine("none")  # laid out by now; doing it again for every format takes most of the time
             paths.append(path)
         if progress is not None:
             progress(name, i + 1, len(figures))

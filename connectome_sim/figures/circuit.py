@@ -158,7 +158,7 @@ def ring_graph(network: FittedNetwork) -> tuple[nx.DiGraph, dict[tuple[str, int]
     nodes: dict[tuple[str, int], np.ndarray] = {}
     for i, (name, part) in enumerate(zip(network.type, sector.tolist(), strict=True)):
         nodes[name, part] = np.append(nodes.get((name, part), np.zeros(0, int)), i)
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[tuple[str, int]] = nx.DiGraph()
     graph.add_nodes_from(nodes)
     for pre, columns in nodes.items():
         for post, rows in nodes.items():
@@ -180,7 +180,7 @@ def ring_graph(network: FittedNetwork) -> tuple[nx.DiGraph, dict[tuple[str, int]
 def strongest(graph: nx.DiGraph, sign: int) -> list[tuple[tuple[str, int], tuple[str, int], float]]:
     """The fewest edges of one sign that carry ``STRONGEST`` of its weight, the weakest first."""
     edges = sorted(((a, b, w) for a, b, w in graph.edges(data="weight") if w * sign > 0), key=lambda e: -abs(e[2]))
-    carried = np.cumsum([abs(w) for *_, w in edges])
+    carried = np.cumsum([abs(edge[2]) for edge in edges])
     number = int(np.searchsorted(carried, STRONGEST * carried[-1])) + 1 if edges else 0
     return edges[:number][::-1]
 
@@ -195,8 +195,8 @@ def _drawn(
     axes.set_aspect("equal")
     axes.set_axis_off()
     between = [edge for edge in edges if edge[0] != edge[1]]
-    largest = max((abs(w) for *_, w in between), default=1.0)
-    widths = [max(0.2, WIDEST * abs(w) / largest) for *_, w in between]
+    largest = max((abs(edge[2]) for edge in between), default=1.0)
+    widths = [max(0.2, WIDEST * abs(edge[2]) / largest) for edge in between]
     nx.draw_networkx_edges(
         graph, place, ax=axes, edgelist=[edge[:2] for edge in between], width=widths, edge_color=colour, alpha=0.55,
         arrowsize=4, node_size=26, connectionstyle="arc3,rad=0.12",
