@@ -340,7 +340,7 @@ def test_the_graph_holds_all_weight_and_shows_the_strongest(saved: SavedRun) -> 
     nodes = {("Delta7", 4): 1, ("EPG", 4): 1, ("EPG", 1): 1, ("Delta7", -1): 1, ("EPG", 3): 1}
     assert set(graph) == set(nodes) == set(place)
     received = {node: sum(w for _, _, w in graph.in_edges(node, data="weight")) for node in graph}
-    assert received["EPG", 1] == pytest.approx(WEIGHTS[2].sum())
+    assert received["EPG", 3] == pytest.approx(WEIGHTS[4].sum())
     shown = strongest(graph, 1)
     every = [w for _, _, w in graph.edges(data="weight") if w > 0]
     assert sum(edge[2] for edge in shown) >= 0.6 * sum(every) > sum(edge[2] for edge in shown[1:])
