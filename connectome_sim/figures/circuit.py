@@ -179,7 +179,8 @@ def ring_graph(network: FittedNetwork) -> tuple[nx.DiGraph, dict[tuple[str, int]
 
 def strongest(graph: nx.DiGraph, sign: int) -> list[tuple[tuple[str, int], tuple[str, int], float]]:
     """The fewest edges of one sign that carry ``STRONGEST`` of its weight, the weakest first."""
-    edges = sorted(((a, b, w) for a, b, w in graph.edges(data="weight") if w * sign > 0), key=lambda e: -abs(e[2]))
+    every: list[tuple[tuple[str, int], tuple[str, int], float]] = list(graph.edges(data="weight"))
+    edges = sorted((edge for edge in every if edge[2] * sign > 0), key=lambda edge: -abs(edge[2]))
     carried = np.cumsum([abs(edge[2]) for edge in edges])
     number = int(np.searchsorted(carried, STRONGEST * carried[-1])) + 1 if edges else 0
     return edges[:number][::-1]

@@ -76,8 +76,8 @@ def _known(metrics: Mapping[str, float]) -> list[np.ndarray] | None:
     """Velocities and gains as the metrics have them, their SD unknown; None where they have none."""
     found = {}
     for name, gain in metrics.items():
-        if match := re.fullmatch(r"gain_at_(minus_)?(\d+)_deg_per_s", name):
-            found[float(match[2]) * (-1 if match[1] else 1)] = gain
+        if match := re.fullmatch(r"gain_at_(minus_)?([\dp]+)_deg_per_s", name):
+            found[float(match[2].replace("p", ".")) * (-1 if match[1] else 1)] = gain
     if not found:
         return None
     velocity = np.array(sorted(found))

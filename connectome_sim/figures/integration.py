@@ -56,17 +56,24 @@ def integration_error(saved: SavedRun) -> Figure:
 
 def _summary(axes: Axes, metrics: Mapping[str, float]) -> float:
     """Draws median and 90th percentile at the times that the metrics have; the last of these, s, or 0."""
-    times = sorted(int(m[1]) for name in metrics if (m := re.fullmatch(r"walking_error_(\d+)s_median_deg", name)))
+    times = error_times(metrics)
     median, high = (
-        np.array([metrics.get(f"walking_error_{t}s_{q}_deg", np.nan) for t in times]) for q in ("median", "p90")
+        np.array([metrics.get(f"walking_error_{name}s_{q}_deg", np.nan) for name in times.values()])
+        for q in ("median", "p90")
     )
     if not np.isfinite(median).any():
         return 0.0
     bars = np.stack([np.zeros(len(times)), high - median])
     axes.errorbar(
-        times, median, bars, fmt="o", color=BLUE, markersize=3, label="network, error, median to 90 % of walks"
+        list(times), median, bars, fmt="o", color=BLUE, markersize=3, label="network, error, median to 90 % of walks"
     )
-    return float(times[-1])
+    return max(times)
+
+
+def error_times(metrics: Mapping[str, float]) -> dict[float, str]:
+    """Times at which the walking error was read, s, increasing -> how metrics write them (0.5 is ``0p5``)."""
+    found = (re.fullmatch(r"walking_error_([\dp]+)s_median_deg", name) for name in metrics)
+    return dict(sorted((float(match[1].replace("p", ".")), match[1]) for match in found if match))
 
 
 def _beside(axes: Axes, end: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from connectome_sim.figures.gain import TOLERANCE
 from connectome_sim.figures.html import Row, page, picture, table
+from connectome_sim.figures.integration import error_times
 from connectome_sim.figures.published import beside
 from connectome_sim.figures.saved import SavedRun
 
@@ -103,17 +104,13 @@ def _reasons(saved: SavedRun) -> list[str]:
 def _behaviour(metrics: Mapping[str, float]) -> list[str]:
     """The metrics that a reader asks for first, as sentences; what was not measured is left out."""
     found = []
-    times = sorted(
-        int(name.split("_")[2].removesuffix("s"))
-        for name in metrics
-        if name.startswith("walking_error_") and name.endswith("s_median_deg")
-    )
+    times = error_times(metrics)
     if times:
-        last = times[-1]
-        middle, worse = (metrics.get(f"walking_error_{last}s_{what}_deg", math.nan) for what in ("median", "p90"))
+        last, name = max(times.items())
+        middle, worse = (metrics.get(f"walking_error_{name}s_{what}_deg", math.nan) for what in ("median", "p90"))
         if math.isfinite(middle):
             found.append(
-                f"After {last} s of walking in darkness, on traces that no fit saw, the heading is {middle:.3g} deg "
+                f"After {last:g} s of walking in darkness, on traces that no fit saw, the heading is {middle:.3g} deg "
                 f"off in the median and {worse:.3g} deg in the 90th percentile of walks."
             )
     low, high = (metrics.get(f"linear_range_{end}_deg_per_s", math.nan) for end in ("low", "high"))

@@ -64,6 +64,10 @@ def test_a_failed_run_says_so_first_with_its_reason() -> None:
         (SavedRun(manifest=manifest("running")), "open: .*has not ended"),
         (SavedRun(manifest=manifest("succeeded"), metrics={"bump_present_share": 0.5}), "bad: .*bump in 50 % of"),
         (SavedRun(manifest=manifest("succeeded"), metrics={"linear_range_low_deg_per_s": math.nan}), "At no speed"),
+        (
+            SavedRun(manifest=manifest("failed"), metrics={"walking_error_0p5s_median_deg": 3.0}),
+            "After 0.5 s of walking",
+        ),
         (SavedRun(manifest=replace(manifest("failed"), dataset="wiring statistics (x)")), "none of its neurons"),
     ],
 )
