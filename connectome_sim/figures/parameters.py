@@ -43,7 +43,8 @@ def parameters(saved: SavedRun) -> Figure:
         axes = figure.add_subplot(grid[:, k], sharex=first)
         first = first or axes
         _strip(axes, "gain", names, values, others[0])
-        axes.set_ylim(rows - 0.5, -0.5)
+        if names:
+            axes.set_ylim(rows - 0.5, -0.5)
         panel_title(axes, TITLES["gain"] if k == 0 else "")
     for row, family in enumerate(("threshold", "time_constant", "velocity_gain")):
         axes = figure.add_subplot(grid[row, len(columns)])
@@ -82,6 +83,9 @@ def _strip(
     values: Mapping[str, Mapping[str, float]],
     others: Mapping[str, np.ndarray],
 ) -> None:
+    if not names:
+        blank(axes, "none")
+        return
     scale = SCALE.get(family, 1.0)
     for y, name in enumerate(names):
         spread = others.get(f"{family}/{name}")

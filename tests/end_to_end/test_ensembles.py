@@ -109,7 +109,8 @@ def test_a_member_is_looked_at_as_a_run(
     folder = RunFolder.open(Path("results", "hemibrain_ring", "member_002"))
     (wanted,), (found,) = read_network(RunFolder.open(runs / "seed2").network), read_network(folder.network)
     np.testing.assert_allclose(found.weights, wanted.weights, rtol=1e-6)
-    assert folder.manifest().config_sha256 == RunFolder.open(runs / "seed2").manifest().config_sha256
+    manifest, fitted = folder.manifest(), RunFolder.open(runs / "seed2").manifest()
+    assert (manifest.seeds["fit"], manifest.dataset_sha256) == (2, fitted.dataset_sha256)
     before = folder.network.stat().st_mtime_ns
     assert main(["figures", "member=2", "formats=[png]"]) == 0  # of the folder that is there
     assert folder.network.stat().st_mtime_ns == before
