@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
     if $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format types layers check
+.PHONY: help install demo test test-fast browser lint format types layers check
 
 help:  ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -42,6 +42,14 @@ test: $(STAMP)  ## every test; those on real data where CONNECTOME_SIM_DATA poin
 
 test-fast: $(STAMP)  ## tests that take no more than a few seconds each
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+
+browser:  ## find Chromium, in which reports are tested, or install it where that is possible (Debian, as root)
+	@for b in "$$CONNECTOME_SIM_BROWSER" chromium chromium-browser google-chrome google-chrome-stable; do \
+	    if test -n "$$b" && command -v "$$b" >/dev/null; then echo "browser: $$(command -v "$$b")"; exit 0; fi; done; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	    { apt-get install -y --no-install-recommends chromium || { apt-get update && \
+	      apt-get install -y --no-install-recommends chromium; }; } >/dev/null && exit 0; fi; \
+	echo "make: found no Chromium; install one, or let CONNECTOME_SIM_BROWSER name it" >&2; exit 1
 
 lint: $(STAMP)  ## style, without changing anything
 	$(BIN)/ruff check .

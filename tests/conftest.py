@@ -3,11 +3,14 @@
 Environment:
     CONNECTOME_SIM_DATA: folder that holds the datasets, each in a folder of its own (``hemibrain_v1.2``).
     CONNECTOME_SIM_REQUIRE_DATA: "1" turns every skipped ``real_data`` test into a failure (set by ``.ci/run``).
+    CONNECTOME_SIM_REQUIRE_BROWSER: the same for ``browser``.
+    CONNECTOME_SIM_BROWSER: path of a Chromium; found on the path where it is not set.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -34,8 +37,12 @@ hypothesis.settings.load_profile("connectome_sim")
 SEED = 0
 
 
-def _data_required() -> bool:
-    return os.environ.get("CONNECTOME_SIM_REQUIRE_DATA", "") not in ("", "0")
+PROMISES = {"real_data": "CONNECTOME_SIM_REQUIRE_DATA", "browser": "CONNECTOME_SIM_REQUIRE_BROWSER"}
+"""Mark -> variable that promises what its tests need."""
+
+
+def _promised(mark: str) -> bool:
+    return os.environ.get(PROMISES[mark], "") not in ("", "0")
 
 
 def _has_gpu() -> bool:
@@ -45,13 +52,14 @@ def _has_gpu() -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    unmarked = [
-        item.nodeid
-        for item in items
-        if "hemibrain_dir" in getattr(item, "fixturenames", ()) and item.get_closest_marker("real_data") is None
-    ]
-    if unmarked:
-        raise pytest.UsageError(f"tests that use hemibrain_dir need the mark real_data: {', '.join(unmarked)}")
+    for fixture, mark in (("hemibrain_dir", "real_data"), ("chromium", "browser")):
+        unmarked = [
+            item.nodeid
+            for item in items
+            if fixture in getattr(item, "fixturenames", ()) and item.get_closest_marker(mark) is None
+        ]
+        if unmarked:
+            raise pytest.UsageError(f"tests that use {fixture} need the mark {mark}: {', '.join(unmarked)}")
     on_gpu = [item for item in items if item.get_closest_marker("gpu") is not None]
     if on_gpu and not _has_gpu():
         for item in on_gpu:
@@ -60,14 +68,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A real-data test that was skipped, for whatever reason, fails where the data is promised."""
+    """A test that was skipped, for whatever reason, fails where what it needs is promised."""
     report = yield
     skipped = report.skipped and not hasattr(report, "wasxfail")
     without_device = item.get_closest_marker("gpu") is not None and not _has_gpu()
-    if skipped and item.get_closest_marker("real_data") is not None and _data_required() and not without_device:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.outcome = "failed"
-        report.longrepr = f"real_data test skipped although CONNECTOME_SIM_REQUIRE_DATA is set: {reason}"
+    for mark, variable in PROMISES.items():
+        if skipped and item.get_closest_marker(mark) is not None and _promised(mark) and not without_device:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            report.outcome = "failed"
+            report.longrepr = f"{mark} test skipped although {variable} is set: {reason}"
+            break
     return report
 
 
@@ -90,3 +100,13 @@ def hemibrain_dir() -> Path:
     if not (folder / "traced-neurons.csv").is_file():
         pytest.skip(f"no hemibrain export in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """A Chromium or Chrome that can run without a screen."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = os.environ.get("CONNECTOME_SIM_BROWSER") or next(filter(None, map(shutil.which, names)), None)
+    if not found:
+        pytest.skip(f"no browser: CONNECTOME_SIM_BROWSER is not set, and none of {', '.join(names)} is on the path")
+    return Path(found)

@@ -189,10 +189,13 @@ def _carry_out(
         folder.write_metrics({**metrics, "success": succeeded})
         ending.reason = "; ".join(reasons)
     if config.figures:
-        from connectome_sim.figures import draw_all  # matplotlib takes a second to import, and is not always wanted
+        # matplotlib takes a second to import, and is not always wanted
+        from connectome_sim.build.reporting import write_report
+        from connectome_sim.figures import draw_all
 
         with _DRAWING:
             draw_all(folder)
+            write_report(folder)
     return FitOutcome(folder, connectome, metrics, succeeded, tuple(reasons))
 
 

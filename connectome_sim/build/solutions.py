@@ -16,8 +16,8 @@ from connectome_sim.build.ensembles import Ensemble, load_ensemble
 from connectome_sim.build.objects import use_threads
 from connectome_sim.config import SolutionsConfig
 from connectome_sim.errors import ConfigError, RunFolderError
-from connectome_sim.figures.all import check_formats
 from connectome_sim.figures.member_scores import draw_member_scores
+from connectome_sim.figures.rendering import check_formats
 from connectome_sim.figures.solutions import SolutionSpace, draw_solutions
 from connectome_sim.fit.directions import trainable
 from connectome_sim.fit.objective import Objective

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from connectome_sim.build import measuring
 from connectome_sim.build.ensembles import load_ensemble
+from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
+from connectome_sim.build.reporting import write_report
 from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, saved_config
 from connectome_sim.config.settings import FIT_METRICS
 from connectome_sim.errors import ConfigError, RunFolderError
@@ -18,7 +20,7 @@ from connectome_sim.records import RunFolder, read_arrays, read_network, write_n
 
 
 def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
-    """Measure the network of a run again, into its ``metrics.json`` and ``evaluation.h5``.
+    """Measure the network of a run again, into its ``metrics.json`` and ``evaluation.h5``, or a member of an ensemble.
 
     With some of the probes only, what the others found before stays.
 
@@ -31,7 +33,7 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
         ConfigError, StepError, SolveError: as `evaluate`.
     """
     use_threads(config.threads)
-    folder = RunFolder.open(config.run)
+    folder = RunFolder.open(config.run) if config.run else member_run(config)
     fitted = saved_config(folder.path)
     networks = read_network(folder.network)
     every_probe = set(config.evaluation.which) == set(PROBES)
@@ -61,14 +63,18 @@ def _check_same_conditions(before: Mapping[str, float], now: Mapping[str, float]
 
 
 def run_figures(config: FiguresConfig) -> Sequence[Path]:
-    """Draw the figures of a run.
+    """Draw the figures of a run, or of a member of an ensemble, and write its report.
+
+    Returns:
+        The files written, the report last.
 
     Raises:
         RunFolderError: no such run, or a damaged file in it.
         ConfigError: an unknown format.
     """
-    folder = RunFolder.open(config.run)
-    return draw_all(folder, formats=config.formats) if config.formats else draw_all(folder)
+    folder = RunFolder.open(config.run) if config.run else member_run(config)
+    drawn = draw_all(folder, formats=config.formats) if config.formats else draw_all(folder)
+    return [*drawn, write_report(folder)]
 
 
 def run_export(config: ExportConfig) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from connectome_sim.build import (
     run_solutions,
     score_table,
 )
-from connectome_sim.build.analysis import attractor_table
+from connectome_sim.build.members import member_run
+from connectome_sim.build.scores import attractor_table
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import FAILED_FIT, OK, report
 from connectome_sim.config import (
@@ -39,14 +41,17 @@ from connectome_sim.config import (
     FiguresConfig,
     FitConfig,
     SolutionsConfig,
+    compose,
     register,
     saved_config,
     typed,
 )
 from connectome_sim.config.compose import register_evaluation, resume_config
+from connectome_sim.config.settings import Subject
 from connectome_sim.errors import ConnectomeSimError, FitError
 from connectome_sim.records import RunFolder
 
+_SUBJECT = tuple(field.name for field in fields(Subject))
 _TRUE = ("true", "yes", "on", "y", "1")  # as YAML 1.1 has it
 
 
@@ -100,12 +105,17 @@ def _together(members: list[Member]) -> int:
 def evaluate(arguments: list[str]) -> int:
     """``connectome-sim evaluate``: exit code 0 also where a bound is missed, which it says.
 
-    Several runs, ``run=[a,b,...]``, are measured side by side, each as its own configuration says.
+    Several runs, ``run=[a,b,...]``, are measured side by side, each as its own configuration says. Without a run it is
+    a member of an ensemble.
     """
     register("evaluate")
     given = _value("run", arguments)
-    if given is None or _only_shows(arguments):
-        return hydra_app.run("evaluate", arguments, lambda config: _evaluated([typed(EvaluateConfig, config)]))
+    if _only_shows(arguments):
+        return hydra_app.run("evaluate", arguments, lambda _: OK)
+    if given is None:  # its configuration is wanted before the arguments are understood as a whole
+        asked = [argument for argument in arguments if argument.partition("=")[0] in _SUBJECT]
+        given = str(member_run(compose("evaluate", asked)).path)
+        arguments = [argument for argument in arguments if argument not in asked]
     checked: list[EvaluateConfig] = []
 
     def job(config: Any) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from connectome_sim.analysis import analyze
 from connectome_sim.analysis.ring import FEWEST_HEADINGS
+from connectome_sim.analysis.visited import visit
 from connectome_sim.config.conversion import typed
 from connectome_sim.connectome import download
 from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, RING_ORDERS, head_direction_circuit, labelled_circuit
@@ -26,6 +28,9 @@ from connectome_sim.solve.options import steps_per_sample
 
 STATISTICS = "statistics"
 """Value of ``connectome.source`` for a connectome that is drawn from wiring statistics."""
+
+SHIPPED = "hemibrain_ring"
+"""The ensemble that is looked at where nothing is named."""
 
 FIT_METRICS = ("validation_total", "best_iteration")
 """Metrics that come from the fit and not from an evaluation."""
@@ -338,78 +343,108 @@ class FitConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """What ``evaluate`` is told.
+class Subject:
+    """A member of an ensemble in the place of a run; where neither is named, one of the shipped ensemble.
 
     Attributes:
-        run: the run folder.
+        ensemble: name of a shipped ensemble, or its folder; `SHIPPED` where neither it nor a run is named.
+        member: number of the member.
+        out: run folder that is made of the member, or that was; ``results/ENSEMBLE/member_NUMBER`` where empty.
+
+    Raises:
+        ConfigError: a run and an ensemble; ``out`` with a run; a negative number.
+    """
+
+    ensemble: str = ""
+    member: int = 0
+    out: str = ""
+
+    def _check_subject(self, runs: Sequence[str]) -> None:
+        if runs and (self.ensemble or self.out or self.member):
+            raise ConfigError(
+                f"run: got {list(runs)} with ensemble={self.ensemble!r}, member={self.member}, out={self.out!r}; "
+                "wanted runs, whose results go into their own folders, or a member of an ensemble"
+            )
+        if self.member < 0:
+            raise ConfigError(f"member: got {self.member}, wanted 0 or more")
+
+    @property
+    def chosen_ensemble(self) -> str:
+        """The ensemble that is meant where no run is."""
+        return self.ensemble or SHIPPED
+
+    @property
+    def folder(self) -> str:
+        """The run folder of the member."""
+        return self.out or str(Path("results", Path(self.chosen_ensemble).name, f"member_{self.member:03d}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Subject):
+    """What ``evaluate`` is told, beside the member of an ensemble (`Subject`).
+
+    Attributes:
+        run: the run folder, where it is not a member of an ensemble.
         threads: CPU threads; all cores where None.
         progress: show a progress bar.
         evaluation: how to measure; by default as the run's own configuration says.
     """
 
-    run: str
+    run: str = ""
     threads: int | None = None
     progress: bool = True
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
+    def __post_init__(self) -> None:
+        self._check_subject([self.run] if self.run else [])
+
 
 @dataclass(frozen=True, kw_only=True)
-class AnalyzeConfig:
-    """What ``analyze`` is told.
+class AnalyzeConfig(Subject):
+    """What ``analyze`` is told, beside the member of an ensemble (`Subject`).
 
     Attributes:
-        run: one or more run folders; results go into each.
-        ensemble: name of a shipped ensemble, or its folder, in the place of runs.
-        member: number of the member of that ensemble.
-        out: folder for the results of the member.
+        run: one or more run folders, where it is not a member of an ensemble; results go into each.
         headings: at which the ring of slow states is solved.
         physiology: score the network against the animal, and compare it with other models.
+        walk_s: length of the walks whose states are looked at, s.
         threads: CPU threads; what PyTorch chooses where None.
         formats: of the figures: png, pdf, svg.
 
     Raises:
-        ConfigError: neither runs nor an ensemble, or both; an ensemble without ``out``, or ``out`` without one; a
-            member or number of headings out of range.
+        ConfigError: as `Subject`; a number of headings or a length of walks out of range.
     """
 
     run: tuple[str, ...] = ()
-    ensemble: str = ""
-    member: int = 0
-    out: str = ""
     headings: int = _default(analyze, "n_headings")
     physiology: bool = True
+    walk_s: float = _default(visit, "duration")
     threads: int | None = None
     formats: tuple[str, ...] = ("png", "pdf")
 
     def __post_init__(self) -> None:
-        if bool(self.run) == bool(self.ensemble):
+        self._check_subject(self.run)
+        if self.headings < FEWEST_HEADINGS or not self.walk_s > 0:
             raise ConfigError(
-                f"run: got {list(self.run)} with ensemble={self.ensemble!r}, wanted one or more run folders, or an "
-                "ensemble"
-            )
-        if bool(self.ensemble) != bool(self.out):
-            raise ConfigError(
-                f"out: got {self.out!r} with ensemble={self.ensemble!r}, wanted a folder for the results of a member "
-                "of an ensemble; those of runs go into their own folders"
-            )
-        if self.member < 0 or self.headings < FEWEST_HEADINGS:
-            raise ConfigError(
-                f"got member={self.member}, headings={self.headings}, wanted at least 0, and {FEWEST_HEADINGS}"
+                f"got headings={self.headings}, walk_s={self.walk_s:g}, wanted at least {FEWEST_HEADINGS}, and more "
+                "than 0"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiguresConfig:
-    """What ``figures`` is told.
+class FiguresConfig(Subject):
+    """What ``figures`` is told, beside the member of an ensemble (`Subject`).
 
     Attributes:
-        run: the run folder.
+        run: the run folder, where it is not a member of an ensemble.
         formats: of the files: png, pdf, svg; png and pdf where empty.
     """
 
-    run: str
+    run: str = ""
     formats: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._check_subject([self.run] if self.run else [])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from connectome_sim import circular
-from connectome_sim.figures.all import check_formats, rendered
+from connectome_sim.analysis.topology import LOOP
+from connectome_sim.figures.saved import SavedAnalysis
 from connectome_sim.figures.style import (
     BLUE,
     GREY,
@@ -27,61 +27,6 @@ from connectome_sim.figures.style import (
 
 # a circle of four colours that differ in hue and lightness with every common kind of colour vision
 HEADING = LinearSegmentedColormap.from_list("heading", ["#332288", "#56B4E9", "#F0E442", "#D55E00", "#332288"])
-
-
-@dataclass(frozen=True, eq=False)
-class SavedAnalysis:
-    """Saved results of an analysis.
-
-    Attributes:
-        origin: for captions.
-        found: content of ``analysis.json``.
-        arrays: ``analysis.h5``.
-    """
-
-    origin: str
-    found: Mapping[str, Any]
-    arrays: Mapping[str, np.ndarray]
-
-    @property
-    def has_ring(self) -> bool:
-        """Whether there is a ring to draw."""
-        return "ring/heading_rad" in self.arrays
-
-    @property
-    def warning(self) -> str:
-        """What is wrong with the attractor; empty for a ring with one bump."""
-        return {
-            "ring": "",
-            "split": "bump split at some headings",
-            "several_bumps": "several bumps",
-            "no_bump": "no bump",
-            "broken": "no closed ring",
-        }[str(self.found["verdict"])]
-
-    @property
-    def caption(self) -> str:
-        """Origin and verdict."""
-        means = str(self.found["verdict_means"])
-        return f"{self.origin}. {means[0].upper()}{means[1:]}. "
-
-    def degrees(self, name: str) -> np.ndarray:
-        """Headings of an array, deg, -180 to 180."""
-        return np.rad2deg(circular.wrap(self.arrays[name]))
-
-
-def draw_attractor(saved: SavedAnalysis, *, formats: Sequence[str] = ("png", "pdf")) -> dict[str, bytes]:
-    """All figures of an analysis: name of the file -> content.
-
-    Raises:
-        ConfigError: an unknown format, or none.
-    """
-    check_formats(formats)
-    drawn: dict[str, bytes] = {}
-    for name, draw in FIGURES.items():
-        figure = draw(saved)
-        drawn |= {f"{name}.{ending}": rendered(figure, ending) for ending in dict.fromkeys(formats)}
-    return drawn
 
 
 @styled
@@ -116,9 +61,11 @@ def drift_field(saved: SavedAnalysis) -> Figure:
     right.plot(points[stable], np.fmin(barrier[:, 0], barrier[:, 1]), "o", color=VERMILLION)
     degrees_axis(right, which="x")
     right.set_yscale("log")
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    right.yaxis.set_minor_formatter(NullFormatter())
     right.set_xlabel("stable heading (deg)")
-    right.set_ylabel("barrier (deg$^2$/s)")
-    panel_title(right, "Barrier to the lower neighbour")
+    panel_title(right, "Lower barrier (deg$^2$/s)")
     return figure
 
 
@@ -156,21 +103,54 @@ def eigenvalue_spectrum(saved: SavedAnalysis) -> Figure:
 
 @styled
 def state_space(saved: SavedAnalysis) -> Figure:
-    """The ring of slow states along its first three principal components, coloured by heading."""
-    figure = new_figure("State space", f"{saved.caption}Coloured by decoded heading.", height=3.0)
-    if not saved.has_ring:
+    """States along three principal components, coloured by heading, and their loops as a persistence diagram.
+
+    Where walks were simulated these are landmarks of the visited states, otherwise the ring of slow states.
+    """
+    visited = saved.visited
+    what = "Landmarks of the states that walks visit" if visited is not None else "The ring of slow states"
+    caption = f"{saved.caption}{what}, coloured by decoded heading. "
+    if visited is not None:
+        caption += "Right: each dot is a loop of these states, which closes at its birth and is filled at its death."
+    figure = new_figure("State space", caption, height=2.7)
+    if visited is None and not saved.has_ring:
         blank(figure.subplots(), saved.warning)
         return figure
-    axes = figure.subplots(1, 3, width_ratios=[1, 1, 0.05])
-    score, heading = saved.arrays["ring/components"], saved.degrees("ring/heading_rad")
+    axes = figure.subplots(1, 4, width_ratios=[1, 1, 0.05, 1])
+    score, heading = visited if visited is not None else saved.ring_components
     for panel, (first, second) in zip(axes[:2], ((0, 1), (0, 2)), strict=True):
-        image = panel.scatter(score[:, first], score[:, second], c=heading, cmap=HEADING, vmin=-180, vmax=180, s=9)
+        image = panel.scatter(score[:, first], score[:, second], c=heading, cmap=HEADING, vmin=-180, vmax=180, s=7)
         panel.set_aspect("equal", adjustable="datalim")
         panel.set_xlabel(f"component {first + 1}")
         panel.set_ylabel(f"component {second + 1}")
-    panel_title(axes[0], f"{saved.found['effective_dimension']:.1f} effective dimensions", warning=saved.warning)
+    title = f"{saved.found['effective_dimension']:.1f} effective dimensions" if saved.has_ring else ""
+    panel_title(axes[0], title)
+    panel_title(axes[1], "", warning=saved.warning)
     figure.colorbar(image, cax=axes[2], label="heading (deg)", ticks=[-180, -90, 0, 90, 180])
+    _persistence(axes[3], saved)
     return figure
+
+
+def _persistence(axes: Axes, saved: SavedAnalysis) -> None:
+    """Birth and death of the loops of the visited states, in units of their radius."""
+    if saved.visited is None:
+        blank(axes, "no walks simulated")
+        return
+    if "visited/loop_birth" not in saved.arrays:
+        blank(axes, "ripser is not\ninstalled")
+        return
+    radius = float(saved.arrays["visited/radius"]) or 1.0
+    birth, death = (saved.arrays[f"visited/loop_{end}"] / radius for end in ("birth", "death"))
+    end = 1.1 * max(math.sqrt(3), float(death.max(initial=0.0)))
+    axes.plot([0, end], [0, end], color=GREY, linewidth=0.6)
+    axes.plot([0, end - LOOP], [LOOP, end], color=GREY, linewidth=0.6, linestyle=":")
+    axes.plot(birth, death, "o", color=VERMILLION, markersize=3)
+    axes.axhline(math.sqrt(3), color=BLUE, linewidth=0.6, linestyle="--")
+    axes.text(0.5 * end, math.sqrt(3) - 0.03, "a fine circle", color=BLUE, ha="center", va="top", fontsize=6)
+    axes.set(xlim=(0, end), ylim=(0, end), xlabel="birth (radii)", ylabel="death (radii)")
+    axes.set_aspect("equal")
+    number = saved.found["visited_loops"]
+    panel_title(axes, f"{number:.0f} loop" + ("" if number == 1 else "s"))
 
 
 @styled

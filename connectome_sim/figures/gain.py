@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ def gain_curve(saved: SavedRun) -> Figure:
 
     The shaded band is 10 % around a gain of one. Published numbers are marked with their source.
     """
-    arrays = saved.get("constant/velocity_deg_per_s", "constant/gain", "constant/gain_sd")
+    arrays = saved.get("constant/velocity_deg_per_s", "constant/gain", "constant/gain_sd") or _known(saved.metrics)
     caption = (
         f"{saved.origin}. Mean and SD over headings; band: gain within {100 * TOLERANCE:.0f} % of 1. {saved.ending}"
     )
@@ -69,6 +70,18 @@ def gain_curve(saved: SavedRun) -> Figure:
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     panel_title(right, f"Gain; {_linear_range(saved)}")
     return figure
+
+
+def _known(metrics: Mapping[str, float]) -> list[np.ndarray] | None:
+    """Velocities and gains as the metrics have them, their SD unknown; None where they have none."""
+    found = {}
+    for name, gain in metrics.items():
+        if match := re.fullmatch(r"gain_at_(minus_)?([\dp]+)_deg_per_s", name):
+            found[float(match[2].replace("p", ".")) * (-1 if match[1] else 1)] = gain
+    if not found:
+        return None
+    velocity = np.array(sorted(found))
+    return [velocity, np.array([found[v] for v in velocity.tolist()]), np.full(len(velocity), np.nan)]
 
 
 def _linear_range(saved: SavedRun) -> str:

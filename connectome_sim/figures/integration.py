@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from connectome_sim import circular
@@ -27,7 +31,12 @@ def integration_error(saved: SavedRun) -> Figure:
     figure = new_figure("Integration error in darkness", caption, width=COLUMN_WIDTH, height=3.7)
     axes = figure.subplots()
     if arrays is None:
-        blank(axes, "not measured")
+        last = _summary(axes, saved.metrics)
+        if not last:
+            blank(axes, "not measured")
+            return figure
+        _beside(axes, 1.05 * last)
+        panel_title(axes, "Summary of held-out walks", warning=saved.bump_warning)
         return figure
     time, true, decoded = arrays
     ok = survivors(decoded)
@@ -40,6 +49,35 @@ def integration_error(saved: SavedRun) -> Figure:
     axes.fill_between(time, low, high, color=SKY, alpha=0.35, linewidth=0, label="network, error, 10-90 % of walks")
     axes.plot(time, median, color=BLUE, label="network, error, median")
     axes.plot(time, circular_sd(error), color=BLUE, linewidth=0.8, linestyle="--", label="network, circular SD")
+    _beside(axes, float(time[-1]))
+    panel_title(axes, f"{int(ok.sum())} held-out walks", warning=failed_text(ok) or saved.bump_warning)
+    return figure
+
+
+def _summary(axes: Axes, metrics: Mapping[str, float]) -> float:
+    """Draws median and 90th percentile at the times that the metrics have; the last of these, s, or 0."""
+    times = error_times(metrics)
+    median, high = (
+        np.array([metrics.get(f"walking_error_{name}s_{q}_deg", np.nan) for name in times.values()])
+        for q in ("median", "p90")
+    )
+    if not np.isfinite(median).any():
+        return 0.0
+    bars = np.stack([np.zeros(len(times)), high - median])
+    axes.errorbar(
+        list(times), median, bars, fmt="o", color=BLUE, markersize=3, label="network, error, median to 90 % of walks"
+    )
+    return max(times)
+
+
+def error_times(metrics: Mapping[str, float]) -> dict[float, str]:
+    """Times at which the walking error was read, s, increasing -> how metrics write them (0.5 is ``0p5``)."""
+    found = (re.fullmatch(r"walking_error_([\dp]+)s_median_deg", name) for name in metrics)
+    return dict(sorted((float(match[1].replace("p", ".")), match[1]) for match in found if match))
+
+
+def _beside(axes: Axes, end: float) -> None:
+    """What the error stands beside, the axes, and the legend."""
     axes.plot(
         FLY_SPREAD_TIMES_S,
         FLY_SPREAD_DEG,
@@ -50,14 +88,12 @@ def integration_error(saved: SavedRun) -> Figure:
         zorder=3,
     )
     axes.axhline(CHANCE_DEG, color=GREY, linewidth=0.7, linestyle=":", label="median of random headings")
-    axes.set_xlim(0, max(float(time[-1]), 1.05 * FLY_SPREAD_TIMES_S[-1]))
+    axes.set_xlim(0, max(end, 1.05 * FLY_SPREAD_TIMES_S[-1]))
     axes.set_ylim(0, 180)
     axes.set_yticks([0, 45, 90, 135, 180])
     axes.set_xlabel("time since the start of the walk (s)")
     axes.set_ylabel("decoded minus true heading (deg)")
-    panel_title(axes, f"{int(ok.sum())} held-out walks", warning=failed_text(ok) or saved.bump_warning)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.12, 1.09), labelspacing=0.3, borderaxespad=0)
-    return figure
 
 
 def circular_sd(error: Float[np.ndarray, "time trial"]) -> Float[np.ndarray, " time"]:

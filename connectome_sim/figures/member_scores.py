@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from connectome_sim.figures.all import check_formats, rendered
 from connectome_sim.figures.published import FLY_SOURCE, FLY_SPREAD_DEG, FLY_SPREAD_TIMES_S
+from connectome_sim.figures.rendering import check_formats, rendered
 from connectome_sim.figures.style import (
     BLUE,
     GREY,

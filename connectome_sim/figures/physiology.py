@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from connectome_sim.analysis.physiology import NOT_APPLICABLE, PASS, WITHIN
 from connectome_sim.errors import RunFolderError
-from connectome_sim.figures.all import check_formats, rendered
+from connectome_sim.figures.rendering import check_formats, rendered
 from connectome_sim.figures.style import (
     BLACK,
     BLUE,

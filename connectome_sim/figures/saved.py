@@ -5,15 +5,70 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from connectome_sim import circular
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
-from connectome_sim.records import FittedNetwork, Manifest, RunFolder, read_arrays, read_network
+from connectome_sim.records import FittedNetwork, Manifest, RunFolder, read_arrays, read_network, read_parameters
 
 DRAWN = "wiring statistics"  # how the provenance of a drawn connectome begins
 REASON_LENGTH = 150  # characters of a failure's reason that a caption has room for (chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class SavedAnalysis:
+    """Saved results of an analysis.
+
+    Attributes:
+        origin: for captions.
+        found: content of ``analysis.json``.
+        arrays: ``analysis.h5``.
+    """
+
+    origin: str
+    found: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def has_ring(self) -> bool:
+        """Whether there is a ring to draw."""
+        return "ring/heading_rad" in self.arrays
+
+    @property
+    def ring_components(self) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates of the ring along three principal components, and its headings, deg."""
+        return self.arrays["ring/components"], self.degrees("ring/heading_rad")
+
+    @property
+    def visited(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same of the landmarks of visited states; None where no walk was simulated to its end."""
+        if not self.arrays.get("visited/heading_rad", np.zeros(0)).size:
+            return None
+        return self.arrays["visited/components"], self.degrees("visited/heading_rad")
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with the attractor; empty for a ring with one bump."""
+        return {
+            "ring": "",
+            "split": "bump split at some headings",
+            "several_bumps": "several bumps",
+            "no_bump": "no bump",
+            "broken": "no closed ring",
+        }[str(self.found["verdict"])]
+
+    @property
+    def caption(self) -> str:
+        """Origin and verdict."""
+        means = str(self.found["verdict_means"])
+        return f"{self.origin}. {means[0].upper()}{means[1:]}. "
+
+    def degrees(self, name: str) -> np.ndarray:
+        """Headings of an array, deg, -180 to 180."""
+        return np.rad2deg(circular.wrap(self.arrays[name]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +82,10 @@ class SavedRun:
         history: rows of ``history.csv``, oldest first.
         metrics: ``metrics.json``.
         arrays: ``evaluation.h5``.
+        parameters: ``parameters.safetensors``: ``family/name`` -> value.
+        found: ``analysis.json``.
+        analysis_arrays: ``analysis.h5``.
+        tables: the folder's other tables (``*.csv``): name -> rows.
     """
 
     manifest: Manifest
@@ -35,6 +94,10 @@ class SavedRun:
     history: Sequence[Mapping[str, float]] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    found: Mapping[str, Any] = field(default_factory=dict)
+    analysis_arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, run: RunFolder) -> SavedRun:
@@ -51,13 +114,26 @@ class SavedRun:
             history=run.history(),
             metrics=run.metrics(),
             arrays=read_arrays(run.evaluation) if run.evaluation.exists() else {},
+            parameters=_numbers(run),
+            found=run.findings(),
+            analysis_arrays=read_arrays(run.analysis) if run.analysis.exists() else {},
+            tables=run.tables(),
         )
 
-    def get(self, *names: str) -> list[np.ndarray] | None:
-        """The arrays of these names, or None unless all were saved and hold something."""
-        if not all(name in self.arrays and self.arrays[name].size for name in names):
+    @property
+    def analysis(self) -> SavedAnalysis | None:
+        """What was found of the attractor; None where it was not analysed."""
+        if not self.found or not self.analysis_arrays:
             return None
-        return [self.arrays[name] for name in names]
+        return SavedAnalysis(self.origin, self.found, self.analysis_arrays)
+
+    def get(self, *names: str) -> list[np.ndarray] | None:
+        """The arrays of the evaluation of these names, or None unless all were saved and hold something."""
+        return _all(self.arrays, names)
+
+    def get_analysed(self, *names: str) -> list[np.ndarray] | None:
+        """The arrays of the analysis of these names, or None unless all were saved and hold something."""
+        return _all(self.analysis_arrays, names)
 
     @property
     def dataset(self) -> str:
@@ -106,3 +182,16 @@ class SavedRun:
         if share == 0:
             return "no bump"
         return f"bump in {100 * share:.0f} % of trials" if share < 1 else ""
+
+
+def _all(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray] | None:
+    if not all(name in arrays and arrays[name].size for name in names):
+        return None
+    return [arrays[name] for name in names]
+
+
+def _numbers(run: RunFolder) -> dict[str, float]:
+    """Parameters of the run by ``family/name``."""
+    if not run.parameters.exists():
+        return {}
+    return {name: float(value) for name, value in read_parameters(run.parameters).items()}

@@ -13,7 +13,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullF
 
 from connectome_sim.analysis import Clusters, PrincipalComponents, Stiffness
 from connectome_sim.axes import FloatArray
-from connectome_sim.figures.all import check_formats, rendered
+from connectome_sim.figures.rendering import check_formats, rendered
 from connectome_sim.figures.style import BLUE, CYCLE, GREY, PALE, RATE, VERMILLION, new_figure, panel_title, styled
 
 FAMILY_COLOURS = {"gain": CYCLE[0], "threshold": CYCLE[2], "time_constant": CYCLE[1], "velocity_gain": CYCLE[3]}

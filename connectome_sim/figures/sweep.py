@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from connectome_sim.figures.all import rendered
 from connectome_sim.figures.headings import around, broken_at_wraps
+from connectome_sim.figures.rendering import rendered
 from connectome_sim.figures.style import (
     BLACK,
     BLUE,

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from connectome_sim.figures.html import page, picture, table
 from connectome_sim.records import Manifest
 
 Row = Mapping[str, str]
 
-_STYLE = """
-body { font: 14px/1.45 sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; font-size: 12px; margin: 0.5em 0 1.5em; }
-th, td { padding: 2px 8px; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
-img { max-width: 100%; }
-.agree { color: #00694d; } .disagree { color: #a04000; }
-"""
 _SUMMARY = ("group", "measure", "paired", "control_mean", "case_mean", "difference", "low", "high")
 _MORE = ("effect_size", "p", "p_adjusted", "control_failed_share", "case_failed_share")
 _LITERATURE = ("evidence", "target", "method", "effect", "source", "checked", "verdict", "reason")
@@ -47,30 +40,12 @@ def report(
         parts.append(
             "<h2>Against the literature</h2><p>Bounds and sources: data/silencing_literature. A prediction has "
         )
-        parts.append("no published experiment.</p>" + _table(literature, _LITERATURE))
+        parts.append("no published experiment.</p>" + table(literature, _LITERATURE))
     for name, content in images.items():
-        data = base64.b64encode(content).decode("ascii")
-        parts.append(f'<h2>{escape(name)}</h2><img alt="{escape(name)}" src="data:image/png;base64,{data}">')
+        parts.append(f"<h2>{escape(name)}</h2>{picture(name, content)}")
     parts.append("<h2>Differences to the intact control</h2><p>Paired by network; interval: 95 %, BCa bootstrap over ")
     parts.append("networks; p: Wilcoxon's signed-rank test, adjusted after Benjamini and Hochberg over this table.</p>")
-    parts.append(_table(summary, (*_SUMMARY, *_MORE)))
+    parts.append(table(summary, (*_SUMMARY, *_MORE)))
     if bad:
-        parts.append("<h2>Cases that failed</h2>" + _table(bad, ("case_id", "status", "reason")))
-    page = "".join(parts)
-    opening = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Ablation sweep</title>'
-    return f"{opening}<style>{_STYLE}</style>{page}</html>\n"
-
-
-def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
-    body = "".join("<tr>" + "".join(_field(row[name]) for name in columns) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _field(text: str) -> str:
-    try:
-        shown = f"{float(text):.3g}"
-    except ValueError:
-        shown = text
-    style = f' class="{escape(text)}"' if text in ("agree", "disagree") else ""
-    return f"<td{style}>{escape(shown)}</td>"
+        parts.append("<h2>Cases that failed</h2>" + table(bad, ("case_id", "status", "reason")))
+    return page("Ablation sweep", "".join(parts))

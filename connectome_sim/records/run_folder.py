@@ -4,6 +4,8 @@ Layout (format version 1)::
 
     .hydra/  manifest.json  connectome.h5  parameters.safetensors  network.h5
     history.csv  metrics.json  evaluation.h5  analysis.json  analysis.h5  checkpoints/  figures/  report.html
+
+Any other ``*.csv`` beside them is a table that the report shows.
 """
 
 from __future__ import annotations
@@ -111,6 +113,46 @@ class RunFolder:
         """``report.html``."""
         return self.path / "report.html"
 
+    def findings(self) -> dict[str, Any]:
+        """``analysis.json``; empty where the attractor was not analysed.
+
+        Raises:
+            RunFolderError: it is damaged.
+        """
+        path = self.analysis.with_suffix(".json")
+        if not path.exists():
+            return {}
+        try:
+            content = json.loads(_read_text(path))
+        except json.JSONDecodeError as error:
+            raise RunFolderError(f"{path}: line {error.lineno}: not JSON ({error.msg}).") from error
+        if not isinstance(content, dict):
+            raise RunFolderError(f"{path}: wanted a JSON object, got {type(content).__name__}.")
+        return content
+
+    def write_findings(self, content: Mapping[str, Any]) -> Path:
+        """Replaces ``analysis.json``; None stands for a number that does not exist."""
+        path = self.analysis.with_suffix(".json")
+        atomic.write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        return path
+
+    def tables(self) -> dict[str, list[dict[str, str]]]:
+        """Rows of every table beside ``history.csv``, by the name of its file without its ending.
+
+        Raises:
+            RunFolderError: one that cannot be read, or has a row of another length.
+        """
+        paths = sorted(path for path in self.path.glob("*.csv") if path.name != "history.csv")
+        return {path.stem: _table(path) for path in paths}
+
+    def write_table(self, name: str, rows: Sequence[Mapping[str, str]]) -> None:
+        """Replaces ``NAME.csv``; columns are those of the first row."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        atomic.write_text(self.path / f"{name}.csv", text.getvalue())
+
     def manifest(self) -> Manifest:
         """The manifest as it stands.
 
@@ -214,6 +256,14 @@ def _number(value: object) -> int | float:
     if isinstance(item, float):
         return item
     raise RunFolderError(f"a table of numbers got {value!r} ({type(value).__name__}).")
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    lines = list(csv.reader(io.StringIO(_read_text(path))))
+    header = lines[0] if lines else []
+    if short := next((number for number, line in enumerate(lines, 1) if len(line) != len(header)), 0):
+        raise RunFolderError(f"{path}: line {short}: wanted {len(header)} fields.")
+    return [dict(zip(header, line, strict=True)) for line in lines[1:]]
 
 
 def _read_text(path: Path) -> str:

@@ -13,7 +13,7 @@ from connectome_sim.build import ensembles, load_ensemble
 from connectome_sim.cli import main
 from connectome_sim.connectome import download
 from connectome_sim.errors import ConfigError, DataError, RunFolderError
-from connectome_sim.records import EnsembleRecord, RunFolder, read_network
+from connectome_sim.records import EnsembleRecord, RunFolder, read_arrays, read_network
 from connectome_sim.resources import data_dir
 from tests.end_to_end.test_runs import TINY
 
@@ -96,6 +96,33 @@ def test_a_shipped_ensemble_goes_by_its_name(made: Path, tmp_path: Path, monkeyp
     assert load_ensemble("tiny").name == "tiny"
     with pytest.raises(ConfigError, match="or a shipped one: tiny"):
         load_ensemble("tinny")
+
+
+def test_a_member_is_looked_at_as_a_run(
+    made: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ensembles, "data_dir", lambda: tmp_path)
+    shutil.copytree(made, tmp_path / "ensembles" / "hemibrain_ring")
+    quick = ["member=2", "threads=1", "formats=[png]"]
+    assert main(["analyze", *quick, "headings=16", "walk_s=0.5"]) == 0  # of the shipped ensemble, as nothing is named
+    folder = RunFolder.open(Path("results", "hemibrain_ring", "member_002"))
+    (wanted,), (found,) = read_network(RunFolder.open(runs / "seed2").network), read_network(folder.network)
+    np.testing.assert_allclose(found.weights, wanted.weights, rtol=1e-6)
+    manifest, fitted = folder.manifest(), RunFolder.open(runs / "seed2").manifest()
+    assert (manifest.seeds["fit"], manifest.dataset_sha256) == (2, fitted.dataset_sha256)
+    before = folder.network.stat().st_mtime_ns
+    assert main(["figures", "member=2", "formats=[png]"]) == 0  # of the folder that is there
+    assert folder.network.stat().st_mtime_ns == before
+    page = folder.report.read_text()
+    assert "<h2>Ensemble parameters</h2>" in page and "<h2>Ensemble scores</h2>" in page and "seed=2" in page
+    assert main(["evaluate", "member=2", "progress=false", "threads=1", "evaluation.which=[constant]"]) == 0
+    assert read_arrays(folder.evaluation)["constant/gain"].size == 2
+    capsys.readouterr()
+    assert main(["figures", "member=1", f"out={folder.path}"]) == 1
+    assert "seeds {'fit': 2, 'held_out': 2}, wanted member 1 of hemibrain_ring" in capsys.readouterr().err
+    assert main(["figures", "member=7", f"out={tmp_path / 'none'}"]) == 1
+    assert "member: got 7, wanted 0 to 3" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 @pytest.mark.real_data

@@ -349,7 +349,9 @@ def test_figures_are_drawn_from_the_folder(copied: Path, capfd: pytest.CaptureFi
     assert main(["figures", f"run={copied}", "formats=[png]"]) == 0
     drawn = sorted((copied / "figures").iterdir())
     assert drawn and all(path.suffix == ".png" and path.stat().st_size > 1000 for path in drawn)
-    assert sorted(capfd.readouterr().out.split()) == [str(path) for path in drawn]
+    assert sorted(capfd.readouterr().out.split()) == [*(str(path) for path in drawn), str(copied / "report.html")]
+    page = (copied / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(drawn) and "not analysed: connectome-sim analyze" in page
 
 
 def test_export_writes_one_run_or_an_ensemble(finished: Path, tmp_path: Path) -> None:
@@ -473,24 +475,29 @@ def test_what_was_done_since_the_last_checkpoint_is_written_when_a_fit_ends_earl
 def test_analyze_says_what_it_found_also_of_a_network_that_learned_nothing(
     copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["analyze", f"run={copied}", "headings=32", "threads=1", "formats=[png]"]) == 0
+    assert main(["analyze", f"run={copied}", "headings=32", "walk_s=1", "threads=1", "formats=[png]"]) == 0
     out = capsys.readouterr().out
     content = json.loads((copied / "analysis.json").read_text())
     assert content["verdict"] in VERDICTS and VERDICTS[content["verdict"]] in out
     assert content["seed"] == 0 and "wiring statistics" in content["dataset"]
     arrays = read_arrays(RunFolder.open(copied).analysis)
     assert len(arrays["points/heading_rad"]) == content["stable_fixed_points"] + content["unstable_fixed_points"]
-    names = ("drift_field", "eigenvalue_spectrum", "state_space", "bump_shape")
+    names = ("drift_field", "eigenvalue_spectrum", "state_space", "bump_shape", "type_kymographs")
     scored = ("scorecard", "bump_by_velocity", "beside_others")
     assert all((copied / "figures" / f"{name}.png").exists() for name in (*names, *scored))
     assert all((copied / f"{name}.csv").read_text().count("\n") > 6 for name in scored)
+    assert arrays["walk/rates"].shape == (21, 152) and content["visited_landmarks"] > 0
+    assert (copied / "figures" / "bump_animation.gif").read_bytes().startswith(b"GIF89a")
+    assert VERDICTS[content["verdict"]] in (copied / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "wanted one or more run folders, or an ensemble"),
-        (["run=a", "out=b"], "out: got 'b'"),
+        (["run=a", "ensemble=c"], "wanted runs, whose results go into their own folders, or a member"),
+        (["run=a", "out=b"], "out='b'"),
+        (["member=-1"], "member: got -1"),
+        (["run=a", "walk_s=0"], "walk_s=0"),
         (["run=a", "headings=3"], "headings=3"),
         (["run=no_such_run"], "no such file"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from PIL import Image
 
 from connectome_sim.connectome.connectome import Connectome, Neurons, Provenance, Signs
 from connectome_sim.connectome.io import hdf5
@@ -34,10 +36,20 @@ from connectome_sim.figures import (
     style,
     weight_matrix,
 )
-from connectome_sim.figures.all import rendered
+from connectome_sim.figures.activity import bump_animation, by_wedge, type_kymographs
+from connectome_sim.figures.circuit import (
+    ordered_types,
+    ring_graph,
+    signed_gains,
+    strongest,
+    synapses_per_neuron,
+    type_matrix,
+)
 from connectome_sim.figures.headings import broken_at_wraps
 from connectome_sim.figures.integration import circular_sd
 from connectome_sim.figures.member_scores import member_scores
+from connectome_sim.figures.parameters import parameters
+from connectome_sim.figures.rendering import rendered
 from connectome_sim.figures.weights import apart
 from connectome_sim.records import FittedNetwork, Manifest, RunFolder, write_arrays, write_network
 from tests.rings import ring
@@ -294,6 +306,83 @@ def test_the_circular_sd_of_two_opposite_errors_is_known() -> None:
     assert found[0] == pytest.approx(np.rad2deg(0.01), rel=1e-4)
 
 
+def test_without_traces_what_the_metrics_know_is_drawn(saved: SavedRun) -> None:
+    metrics = {"walking_error_10s_median_deg": 3.0, "walking_error_10s_p90_deg": 7.0}
+    metrics |= {"gain_at_5_deg_per_s": 0.5, "gain_at_minus_5_deg_per_s": 0.25, "gain_at_50_deg_per_s": 1.0}
+    summary = replace(saved, arrays={}, metrics=metrics)
+    (bar,) = integration_error(summary).axes[0].containers
+    assert (bar[0].get_xdata(), bar[0].get_ydata()) == ([10], [3.0])
+    (segment,) = bar[2][0].get_segments()
+    assert segment[:, 1].tolist() == [3.0, 7.0]
+    right = gain_curve(summary).axes[1]
+    by_label = {str(container.get_label()): container[0] for container in right.containers}
+    assert by_label["positive velocity"].get_ydata().tolist() == [0.5, 1.0]
+    assert by_label["negative velocity"].get_ydata().tolist() == [0.25]
+    for draw in (integration_error, gain_curve):
+        draw_without_warning(draw(summary))
+
+
+def test_the_gains_of_the_matrix_are_those_of_the_weights(saved: SavedRun) -> None:
+    # by hand: of EPG <- Delta7 the weights are those of rows 1, 2, 4 and columns 0, 3, likewise the counts
+    rows, columns = [1, 2, 4], [0, 3]
+    total = COUNTS[np.ix_(rows, columns)].sum()
+    wanted = WEIGHTS[np.ix_(rows, columns)].sum() / total * COUNTS.sum() / 5
+    assert saved.connectome is not None
+    types = ordered_types(list(saved.connectome.types))
+    assert types == ["EPG", "Delta7"]
+    assert signed_gains(saved.connectome, saved.networks[0], types)[0, 1] == pytest.approx(wanted)
+    assert synapses_per_neuron(saved.connectome, types)[0, 1] == pytest.approx(total / 3)
+    assert f"{wanted:.2g}".replace("-", "\N{MINUS SIGN}") in texts(type_matrix(saved))
+
+
+def test_the_graph_holds_all_weight_and_shows_the_strongest(saved: SavedRun) -> None:
+    graph, place = ring_graph(saved.networks[0])
+    # angles pi, 3, 1, NaN, 2 rad in eighths of the circle
+    nodes = {("Delta7", 4): 1, ("EPG", 4): 1, ("EPG", 1): 1, ("Delta7", -1): 1, ("EPG", 3): 1}
+    assert set(graph) == set(nodes) == set(place)
+    received = {node: sum(w for _, _, w in graph.in_edges(node, data="weight")) for node in graph}
+    assert received["EPG", 3] == pytest.approx(WEIGHTS[4].sum())
+    shown = strongest(graph, 1)
+    every = [w for _, _, w in graph.edges(data="weight") if w > 0]
+    assert sum(edge[2] for edge in shown) >= 0.6 * sum(every) > sum(edge[2] for edge in shown[1:])
+
+
+def test_parameters_stand_among_those_of_their_ensemble(saved: SavedRun) -> None:
+    row = {"family": "threshold", "parameter": "EPG", "this_member": "1.0", "seed_0": "1.0", "seed_1": "2.0"}
+    known = replace(
+        saved, parameters={"threshold/EPG": 1.0, "time_constant/EPG": 0.02}, tables={"ensemble_parameters": [row]}
+    )
+    figure = parameters(known)
+    thresholds, constants = figure.axes[1], figure.axes[2]
+    drawn = [np.asarray(line.get_xdata()).tolist() for line in thresholds.get_lines()]
+    assert drawn[:2] == [[1.0, 2.0], [1.0]] and "2 members" in texts(figure)
+    assert constants.get_lines()[0].get_xdata() == [20.0]  # ms
+    draw_without_warning(figure)
+
+
+def with_a_walk(saved: SavedRun) -> SavedRun:
+    time = np.linspace(0, 1, 21)
+    walk = {"walk/time_s": time, "walk/true_heading_rad": time, "walk/decoded_heading_rad": time}
+    rates = np.repeat(np.linspace(0, 0.5, 5)[None], 21, axis=0)
+    return replace(saved, analysis_arrays={**walk, "walk/rates": rates.astype(np.float32)})
+
+
+def test_every_type_has_its_kymograph_and_the_bump_moves(saved: SavedRun) -> None:
+    figure = type_kymographs(with_a_walk(saved))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Δ7\n(2)", "EPG\n(3)"]
+    image = figure.axes[1].collections[0].get_array()
+    assert np.asarray(image)[:, 0].tolist() == pytest.approx([0.125, 0.25, 0.5])  # cell by cell, by mean rate
+    draw_without_warning(figure)
+    content = bump_animation(with_a_walk(saved))
+    assert content is not None and Image.open(io.BytesIO(content)).n_frames == 11  # every 0.1 s
+    assert bump_animation(saved) is None
+
+
+def test_rates_by_wedge_are_means(saved: SavedRun) -> None:
+    angle, profile = by_wedge(np.array([[1.0, 3.0, 5.0, 9.0]]), np.array([0.0, 0.1, np.pi, math.nan]))
+    assert np.allclose(angle, [0, np.pi]) and np.allclose(profile, [[2.0, 5.0]])
+
+
 def test_rest_shows_every_trace_and_its_drift(saved: SavedRun) -> None:
     figure = rest_drift(saved)
     left, middle, right = figure.axes
@@ -381,6 +470,8 @@ def test_a_run_that_saved_nothing_is_drawn_and_says_so(tmp_path: Path, name: str
     run = RunFolder.create(tmp_path / "run", Manifest.start(seeds={"fit": 0}, dataset="hemibrain"))
     figure = FIGURES[name](SavedRun.read(run))
     said = {"weight_matrix": "neither connectome nor network saved", "loss_curves": "no history saved"}
+    said |= {"type_matrix": "no connectome saved", "circuit_graph": "no fitted network"}
+    said |= {"parameters": "no parameters saved"}
     assert said.get(name, "not measured") in texts(figure)
     assert "The run has not ended." in texts(figure).replace("\n", " ")
     draw_without_warning(figure)

@@ -9,7 +9,7 @@ from connectome_sim import circular
 
 pytest_plugins = ["pytester"]
 
-MARKS = "[pytest]\nmarkers =\n    slow\n    gpu\n    real_data\naddopts = --strict-markers\n"
+MARKS = "[pytest]\nmarkers =\n    slow\n    gpu\n    real_data\n    browser\naddopts = --strict-markers\n"
 READS_DATA = """
     import pytest
 
@@ -44,6 +44,26 @@ def test_a_skip_is_a_failure_where_the_data_is_promised(
     result = suite.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*real_data test skipped although*CONNECTOME_SIM_DATA is not set*"])
+
+
+def test_a_browser_that_is_promised_and_not_there_is_a_failure(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    suite.makepyfile("""
+        import pytest
+
+        @pytest.mark.browser
+        def test_opens(chromium):
+            assert chromium
+    """)
+    monkeypatch.setenv("PATH", str(tmp_path))  # nothing is on it
+    monkeypatch.delenv("CONNECTOME_SIM_BROWSER", raising=False)
+    monkeypatch.delenv("CONNECTOME_SIM_REQUIRE_BROWSER", raising=False)
+    suite.runpytest_subprocess().assert_outcomes(skipped=1)
+    monkeypatch.setenv("CONNECTOME_SIM_REQUIRE_BROWSER", "1")
+    result = suite.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*browser test skipped although*no browser: CONNECTOME_SIM_BROWSER is not set*"])
 
 
 def test_real_data_is_found_in_the_folder_the_environment_names(
