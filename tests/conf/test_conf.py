@@ -290,8 +290,23 @@ def test_the_smaller_verbs_compose_too(verb: str) -> None:
     several = verb in ("analyze", "export")
     config = compose(verb, ["run=[a,b]" if several else "run=a"])
     assert config.run == (("a", "b") if several else "a")
+
+
+def test_export_wants_to_be_told_what() -> None:
     with pytest.raises(ConfigError, match="run"):
-        compose(verb)
+        compose("export")
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "analyze", "figures"])
+def test_where_nothing_is_named_it_is_a_member_of_the_shipped_ensemble(verb: str) -> None:
+    config = compose(verb)
+    assert (config.run or None, config.chosen_ensemble, config.member) == (None, "hemibrain_ring", 0)
+    assert config.folder == "results/hemibrain_ring/member_000"
+    mine = compose(verb, ["ensemble=ensembles/mine", "member=12"])
+    assert (mine.chosen_ensemble, mine.folder) == ("ensembles/mine", "results/mine/member_012")
+    assert compose(verb, ["member=12", "out=here"]).folder == "here"
+    with pytest.raises(ConfigError, match="or a member of an ensemble"):
+        compose(verb, ["run=[a]" if verb == "analyze" else "run=a", "member=1"])
 
 
 def test_the_verbs_on_ensembles_compose_too() -> None:
