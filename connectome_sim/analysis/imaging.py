@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -116,7 +117,9 @@ def _walk(
         return values[: frames * every].reshape(frames, every, *values.shape[1:]).mean(axis=1)
 
     turning = framed(velocity.numpy())
-    edges = "interp" if frames >= SMOOTHING_FRAMES else "nearest"  # a walk may be shorter than the filter
+    edges: Literal["interp", "nearest"] = (
+        "interp" if frames >= SMOOTHING_FRAMES else "nearest"
+    )  # a walk may be shorter than the filter
     decoded = circular.unwrap(heading_of(by_region[EPG_RING]))
     return Recording(
         time=(np.arange(frames) + 0.5) * every * p.input_step_s,

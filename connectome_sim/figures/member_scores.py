@@ -109,8 +109,8 @@ def _gain(axes: Axes, scores: Sequence[Scores]) -> None:
         return
     velocity = list(curves[0])
     axes.axhspan(1 - LINEAR, 1 + LINEAR, color=PALE, linewidth=0)
-    for one in curves:
-        axes.plot(list(one), list(one.values()), color=BLUE, linewidth=0.5, alpha=0.5)
+    for curve in curves:
+        axes.plot(list(curve), list(curve.values()), color=BLUE, linewidth=0.5, alpha=0.5)
     axes.plot(velocity, np.median([list(one.values()) for one in curves], axis=0), color=BLUE, linewidth=1.5)
     axes.set_xlabel("angular velocity (deg/s)")
     axes.set_ylabel("gain (bump / head)")
