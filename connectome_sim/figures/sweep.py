@@ -87,6 +87,10 @@ class SavedSweep:
         """For captions: the data and the number of networks."""
         return f"{self.manifest.dataset} {self.manifest.dataset_version}, {len(self.members)} fitted networks".strip()
 
+    def control(self, mode: str) -> str:
+        """The group of the intact control of a mode."""
+        return next(row["group"] for row in self.cases if row["kind"] == "control" and row["mode"] == mode)
+
     def groups(self, *kinds: str) -> tuple[str, ...]:
         """Groups of some kinds, in order."""
         return tuple(dict.fromkeys(row["group"] for row in self.cases if row["kind"] in kinds))
@@ -155,8 +159,14 @@ def _cell(axes: Axes, x: int, y: int, value: float, bold: bool) -> None:
 def levels(saved: SavedSweep) -> Figure:
     """Measures against the level: factor of a graded silencing, or level of a deviation. Thin: one network each."""
     targets = tuple(dict.fromkeys(row["target"] for row in saved.cases if row["level"]))
-    measures = _headline(saved)
+    modes = tuple(dict.fromkeys(row["mode"] for row in saved.cases if row["level"]))
+    measures = _headline(saved) + (["parameter_distance"] if "refit" in modes else [])
     caption = f"{saved.origin}. Thin lines: single networks; thick: their mean; dashed: mean of the intact control."
+    if "refit" in modes:
+        caption += (
+            " Blue: fitted parameters kept; vermillion: fitted anew to each connectome, dashed: to the intact one. "
+            "Parameter distance: RMS log difference to the network's own parameters."
+        )
     figure = new_figure("From little to much", caption, height=0.8 + 1.15 * max(1, len(targets)))
     if not targets:
         blank(figure.subplots(), "no case has a level")
@@ -164,20 +174,10 @@ def levels(saved: SavedSweep) -> Figure:
     panels = figure.subplots(len(targets), len(measures), squeeze=False, sharey="col")
     graded = any(row["level"] and row["kind"] == "perturbation" for row in saved.cases)
     for i, target in enumerate(targets):
-        found = {
-            float(row["level"]): row["group"] for row in saved.cases if row["target"] == target and row["level"]
-        } | ({1.0: CONTROL} if graded else {})
-        if not graded and "connections below" not in target:
-            found |= {0.0: CONTROL}
-        x = sorted(found)
         for k, measure in enumerate(measures):
             axes = panels[i, k]
-            y = np.array([saved.values(found[level], measure) for level in x])
-            axes.plot(x, y, color=BLUE, linewidth=0.5, alpha=0.45)
-            axes.plot(x, _mean(y, axis=1), "o-", color=BLUE, markersize=2.5, linewidth=1.4)
-            axes.axhline(
-                float(_mean(saved.values(CONTROL, measure), axis=0)), color=GREY, linewidth=0.7, linestyle="--"
-            )
+            for mode in modes:
+                _curve(axes, saved, target, mode, measure, graded=graded)
             if i == 0:
                 panel_title(axes, _title(measure))
             if k == 0:
@@ -185,6 +185,22 @@ def levels(saved: SavedSweep) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("factor of its output" if graded else "level")
     return figure
+
+
+def _curve(axes: Axes, saved: SavedSweep, target: str, mode: str, measure: str, *, graded: bool) -> None:
+    """One measure of one mode against the level; nothing where there is no number."""
+    rows = [row for row in saved.cases if row["target"] == target and row["mode"] == mode and row["level"]]
+    found = {float(row["level"]): row["group"] for row in rows}
+    control, colour = saved.control(mode), VERMILLION if mode == "refit" else BLUE
+    found[1.0 if graded or target == "connections below" else 0.0] = control
+    x = sorted(found)
+    y = np.array([saved.values(found[level], measure) for level in x])
+    if not np.isfinite(y).any():
+        return
+    axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.45)
+    axes.plot(x, _mean(y, axis=1), "o-", color=colour, markersize=2.5, linewidth=1.4)
+    before = float(_mean(saved.values(control, measure), axis=0))
+    axes.axhline(before, color=GREY if mode == "transplant" else colour, linewidth=0.7, linestyle="--")
 
 
 @styled

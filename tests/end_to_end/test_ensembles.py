@@ -15,6 +15,7 @@ from connectome_sim.connectome import download
 from connectome_sim.errors import ConfigError, DataError, RunFolderError
 from connectome_sim.records import EnsembleRecord, RunFolder, read_network
 from connectome_sim.resources import data_dir
+from tests.end_to_end.test_ablate import TINY as SHORT
 from tests.end_to_end.test_runs import TINY
 
 SEEDS = 4
@@ -96,6 +97,17 @@ def test_a_shipped_ensemble_goes_by_its_name(made: Path, tmp_path: Path, monkeyp
     assert load_ensemble("tiny").name == "tiny"
     with pytest.raises(ConfigError, match="or a shipped one: tiny"):
         load_ensemble("tinny")
+
+
+def test_a_sweep_perturbs_the_networks_of_an_ensemble_as_those_of_its_runs(
+    runs: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["ablation.sets={}", "ablation.cases=[{perturb: [{kind: output, target: {type: [PEN_a]}}]}]", *SHORT]
+    assert main(["ablate", f"ensemble={made}", "members=[3,1]", f"out={tmp_path / 'a'}", *settings]) == 0
+    assert main(["ablate", f"run=[{runs}/seed3,{runs}/seed1]", f"out={tmp_path / 'b'}", *settings]) == 0
+    assert (tmp_path / "a" / "cases.csv").read_bytes() == (tmp_path / "b" / "cases.csv").read_bytes()
+    assert main(["ablate", f"ensemble={made}", "members=4", f"out={tmp_path / 'c'}", *settings]) == 1
+    assert "member: got 4, wanted 0 to 3" in capsys.readouterr().err and not (tmp_path / "c").exists()
 
 
 @pytest.mark.real_data
