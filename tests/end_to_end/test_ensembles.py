@@ -102,7 +102,12 @@ def test_a_shipped_ensemble_goes_by_its_name(made: Path, tmp_path: Path, monkeyp
 def test_a_sweep_perturbs_the_networks_of_an_ensemble_as_those_of_its_runs(
     runs: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = ["ablation.sets={}", "ablation.cases=[{perturb: [{kind: output, target: {type: [PEN_a]}}]}]", *SHORT]
+    settings = [
+        "~ablation.sets.silenced",
+        "~ablation.sets.nulls",
+        "ablation.cases=[{perturb: [{kind: output, target: {type: [PEN_a]}}]}]",
+        *SHORT,
+    ]
     assert main(["ablate", f"ensemble={made}", "members=[3,1]", f"out={tmp_path / 'a'}", *settings]) == 0
     assert main(["ablate", f"run=[{runs}/seed3,{runs}/seed1]", f"out={tmp_path / 'b'}", *settings]) == 0
     assert (tmp_path / "a" / "cases.csv").read_bytes() == (tmp_path / "b" / "cases.csv").read_bytes()

@@ -27,7 +27,7 @@ from tests.end_to_end.test_ablate import TINY as SHORT
 from tests.end_to_end.test_runs import TINY
 
 CASES = "ablation.cases=[{perturb: [{kind: output, target: {type: [PEN_a]}}]}, {rewire: {kind: missed, level: 0.5}}]"
-SWEEP = ["ablation.sets={}", "ablation.modes=[transplant,refit]", CASES, *SHORT]
+SWEEP = ["~ablation.sets.silenced", "~ablation.sets.nulls", "ablation.modes=[transplant,refit]", CASES, *SHORT]
 
 
 @pytest.fixture(scope="module")

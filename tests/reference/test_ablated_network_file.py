@@ -77,11 +77,12 @@ def test_zeros_put_into_the_file_by_hand_give_the_figures_of_the_sweep(one: Memb
     with h5py.File(path, "r+") as file:
         group, side = file["members/000"], file["neurons/side"].asstr()[()]
         aimed = np.flatnonzero((file["neurons/type"].asstr()[()] == "PEN_a") & (side == "L"))
+        weights, velocity = group["weights"][()], group["velocity_input"][()]
         if zeros == "columns":
-            group["weights"][:, aimed] = 0.0
+            weights[:, aimed] = 0.0
         else:
-            group["weights"][aimed, :] = 0.0
-            group["velocity_input"][aimed] = 0.0
+            weights[aimed], velocity[aimed] = 0.0, 0.0
+        group["weights"][...], group["velocity_input"][...] = weights, velocity
     with h5py.File(path, "r") as file:
         w, b, tau, k = (file["members/000"][n][()] for n in ("weights", "bias", "time_constant", "velocity_input"))
         epg, angle = file["neurons/type"].asstr()[()] == "EPG", file["neurons/ring_angle"][()]
