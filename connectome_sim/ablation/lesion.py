@@ -29,16 +29,17 @@ def lesioned(connectome: Connectome, perturbations: Sequence[Perturbation], velo
     for perturbation in perturbations:
         if not isinstance(perturbation, (Output, Input)) or perturbation.window is not None:
             raise ConfigError(
-                f"perturbation {perturbation.name!r}: got mode=refit, wanted outputs or inputs that are silent "
-                "throughout: a new fit is made on the connections that are left; use mode=transplant"
+                f"perturbation {perturbation.name!r}: got a new fit (mode refit), wanted outputs or inputs "
+                "that are silent throughout: a new fit is made on the connections that are left; leave refit out of "
+                "ablation.modes"
             )
         if isinstance(perturbation, Input) and perturbation.source is None:
             senses = velocity_input[perturbation.target.mask(connectome.neurons)] != 0
             if senses.any():
                 raise ConfigError(
-                    f"perturbation {perturbation.name!r}: got mode=refit for {int(senses.sum())} neurons with velocity "
-                    "input, which is no connection and cannot be left out of a new fit; state source=..., or use "
-                    "mode=transplant"
+                    f"perturbation {perturbation.name!r}: got a new fit (mode refit) for {int(senses.sum())} neurons "
+                    "with velocity input, which is no connection and cannot be left out of a new fit; state source, or "
+                    "leave refit out of ablation.modes"
                 )
         counts[perturbation.block(connectome.neurons).connections] = 0
     if not perturbations:

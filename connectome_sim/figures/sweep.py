@@ -161,7 +161,8 @@ def _full_colour(difference: np.ndarray, control: np.ndarray, measures: Sequence
 
 
 def _cell(axes: Axes, x: int, y: int, value: float, bold: bool) -> None:
-    text = "-" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 100 or abs(value) < 5e-4 else f"{value:.2g}"
+    rounded = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
+    text = "-" if math.isnan(value) else "0" if abs(value) < 5e-4 else rounded
     axes.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight="bold" if bold else "normal")
 
 

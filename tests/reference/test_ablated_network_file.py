@@ -72,11 +72,10 @@ def test_the_file_alone_gives_the_same_rates_and_bump(one: Member, perturbation:
 @pytest.mark.parametrize("zeros", ["columns", "rows"])
 def test_zeros_put_into_the_file_by_hand_give_the_figures_of_the_sweep(one: Member, zeros: str, tmp_path: Path) -> None:
     """Cue, settling, walk, rest and constant velocity by fourth-order Runge-Kutta at 1 ms, read out by hand."""
-    path, target = tmp_path / "network.h5", Target(type=("PEN_a",), side="L")
+    path, target = tmp_path / "network.h5", Target(id=("16", "17"))  # two left-hand PEN_a: the bump stays, and turns
     write_network(path, [one.fitted])
     with h5py.File(path, "r+") as file:
-        group, side = file["members/000"], file["neurons/side"].asstr()[()]
-        aimed = np.flatnonzero((file["neurons/type"].asstr()[()] == "PEN_a") & (side == "L"))
+        group, aimed = file["members/000"], np.flatnonzero(np.isin(file["neurons/id"].asstr()[()], ["16", "17"]))
         weights, velocity = group["weights"][()], group["velocity_input"][()]
         if zeros == "columns":
             weights[:, aimed] = 0.0
