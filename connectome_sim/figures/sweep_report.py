@@ -17,8 +17,9 @@ th, td { padding: 2px 8px; border-bottom: 1px solid #ddd; text-align: left; vert
 img { max-width: 100%; }
 .agree { color: #00694d; } .disagree { color: #a04000; }
 """
-_SUMMARY = ("group", "measure", "paired", "control_mean", "case_mean", "difference", "low", "high")
+_SUMMARY = ("group", "mode", "measure", "paired", "control_mean", "case_mean", "difference", "low", "high")
 _MORE = ("effect_size", "p", "p_adjusted", "control_failed_share", "case_failed_share")
+_DONE = ("case", "kind", "mode", "neurons", "connections", "synapses")
 _LITERATURE = ("evidence", "target", "method", "effect", "source", "checked", "verdict", "reason")
 
 
@@ -51,6 +52,8 @@ def report(
     for name, content in images.items():
         data = base64.b64encode(content).decode("ascii")
         parts.append(f'<h2>{escape(name)}</h2><img alt="{escape(name)}" src="data:image/png;base64,{data}">')
+    parts.append("<h2>What was done</h2><p>Neurons aimed at, connections changed, synapses silenced; of a rewired ")
+    parts.append("connectome: how many fewer there are, net. In the first network.</p>" + _table(_done(cases), _DONE))
     parts.append("<h2>Differences to the intact control</h2><p>Paired by network; interval: 95 %, BCa bootstrap over ")
     parts.append("networks; p: Wilcoxon's signed-rank test, adjusted after Benjamini and Hochberg over this table.</p>")
     parts.append(_table(summary, (*_SUMMARY, *_MORE)))
@@ -59,6 +62,12 @@ def report(
     page = "".join(parts)
     opening = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Ablation sweep</title>'
     return f"{opening}<style>{_STYLE}</style>{page}</html>\n"
+
+
+def _done(cases: Sequence[Row]) -> list[Row]:
+    """One row for each case but the controls."""
+    first = {row["case"]: row for row in reversed(cases) if row["kind"] != "control"}
+    return [row for row in cases if first.get(row["case"]) is row]
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
