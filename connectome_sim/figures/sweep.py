@@ -161,7 +161,7 @@ def _full_colour(difference: np.ndarray, control: np.ndarray, measures: Sequence
 
 
 def _cell(axes: Axes, x: int, y: int, value: float, bold: bool) -> None:
-    rounded = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
+    rounded = f"{value:.0f}" if abs(value) >= 99.5 else f"{value:.2g}"
     text = "-" if math.isnan(value) else "0" if abs(value) < 5e-4 else rounded
     axes.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight="bold" if bold else "normal")
 
@@ -171,7 +171,9 @@ def levels(saved: SavedSweep) -> Figure:
     """Measures against the level: factor of a graded silencing, or level of a deviation. Thin: one network each."""
     targets = tuple(dict.fromkeys(row["target"] for row in saved.cases if row["level"]))
     modes = tuple(dict.fromkeys(row["mode"] for row in saved.cases if row["level"]))
-    measures = _headline(saved) + (["parameter_distance"] if "refit" in modes else [])
+    measures = _headline(saved)
+    if "refit" in modes:
+        measures = ["viable", *(m for m in measures if m != "bump_amplitude"), "parameter_distance"]
     caption = f"{saved.origin}. Thin lines: single networks; thick: their mean; dashed: mean of the intact control."
     if "refit" in modes:
         caption += (
