@@ -313,6 +313,11 @@ class Removed:
     connections: int
     synapses: float
 
+    def __add__(self, other: Removed) -> Removed:
+        return Removed(
+            self.neurons + other.neurons, self.connections + other.connections, self.synapses + other.synapses
+        )
+
 
 def removed(perturbations: Sequence[Perturbation], connectome: Connectome) -> Removed:
     """What they remove of a connectome; a clamp takes all connections from and onto its target."""
@@ -329,6 +334,15 @@ def removed(perturbations: Sequence[Perturbation], connectome: Connectome) -> Re
             factor[mask], factor[:, mask] = 0.0, 0.0
     changed = (factor != 1) & (counts > 0)
     return Removed(int(aimed.sum()), int(changed.sum()), float(((1 - factor) * counts).sum()))
+
+
+def taken(before: Connectome, after: Connectome) -> Removed:
+    """What a rewiring took: neurons and connections that are gone (net), and the synapses that are fewer (net)."""
+    return Removed(
+        before.n_neurons - after.n_neurons,
+        int(before.counts.nnz) - int(after.counts.nnz),
+        float(before.counts.sum()) - float(after.counts.sum()),
+    )
 
 
 def perturbed(

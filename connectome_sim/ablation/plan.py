@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from connectome_sim.ablation.lesion import lesioned
 from connectome_sim.ablation.members import Member
 from connectome_sim.ablation.perturbations import (
     Clamp,
@@ -27,6 +28,11 @@ from connectome_sim.connectome.nulls import Null
 from connectome_sim.errors import ConfigError, ConnectomeSimError
 
 CONTROL = "intact"
+TRANSPLANT, REFIT = "transplant", "refit"
+MODES = (TRANSPLANT, REFIT)
+"""Fitted parameters are kept, or fitted anew to what is left."""
+OF_A_REFIT = ("parameter_distance", "fit_loss", "fit_iterations")
+"""Measures of a new fit, see `connectome_sim.build.refitting`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,7 @@ class Case:
         rewiring: of the connectome, before them; None leaves it.
         seed: of the rewiring.
         group: replicates of one thing share it (draws of a null model); they are averaged within a member.
+        mode: transplant or refit.
     """
 
     name: str
@@ -46,6 +53,7 @@ class Case:
     rewiring: Null | Deviation | None = None
     seed: int = 0
     group: str = ""
+    mode: str = TRANSPLANT
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -85,6 +93,20 @@ def rewiring_case(rewiring: Null | Deviation, seed: int) -> Case:
     return Case(name=f"{rewiring.name} (draw {seed})", rewiring=rewiring, seed=seed, group=rewiring.name)
 
 
+def refit_case(case: Case) -> Case:
+    """The same with a new fit; a group of its own, whose control is the new fit of the intact connectome."""
+    return replace(case, name=_refitted(case.name), group=_refitted(case.group), mode=REFIT)
+
+
+def _refitted(name: str) -> str:
+    return f"{name}, {REFIT}"
+
+
+def control_of(mode: str) -> str:
+    """What a case of a mode is compared with."""
+    return CONTROL if mode == TRANSPLANT else _refitted(CONTROL)
+
+
 @dataclass(frozen=True, eq=False)
 class Planned:
     """One row of a sweep.
@@ -107,7 +129,7 @@ class Plan:
     """The rows of a sweep in their order: the intact control of every member, then case by case.
 
     Attributes:
-        rows: what to do.
+        rows: what to do, the controls of each mode first.
         measures: names of what is measured.
     """
 
@@ -116,7 +138,7 @@ class Plan:
 
 
 def plan(cases: Sequence[Case], members: Sequence[Member], probes: Probes) -> Plan:
-    """Cases times members, the intact control first.
+    """Cases times members, the intact control first, and where cases are fitted anew its new fit.
 
     Args:
         cases: what to do; the control need not be among them.
@@ -131,18 +153,20 @@ def plan(cases: Sequence[Case], members: Sequence[Member], probes: Probes) -> Pl
     asked = [case for case in cases if case.kind != "control"]
     if not asked or not members:
         raise ConfigError(f"sweep: got {len(asked)} cases and {len(members)} members, wanted at least one of each")
-    for what, names in (("cases", [CONTROL, *(c.name for c in asked)]), ("members", [m.name for m in members])):
+    modes = [mode for mode in MODES if mode == TRANSPLANT or any(case.mode == mode for case in asked)]
+    controls = [Case(name=control_of(mode), mode=mode) for mode in modes]
+    for what, names in (("cases", [c.name for c in (*controls, *asked)]), ("members", [m.name for m in members])):
         name, times = Counter(names).most_common(1)[0]
         if times > 1:
             raise ConfigError(f"sweep: got {times} {what} named {name!r}, wanted a name for each")
     rows = []
-    for case in (Case(name=CONTROL), *asked):
+    for case in (*controls, *asked):
         for member in members:
             try:
                 rows.append(_planned(case, member, probes))
             except ConnectomeSimError as error:
                 raise type(error)(f"case {case.name!r}, member {member.name}: {error}") from error
-    return Plan(tuple(rows), probes.measures)
+    return Plan(tuple(rows), (*probes.measures, *(OF_A_REFIT if REFIT in modes else ())))
 
 
 def _planned(case: Case, member: Member, probes: Probes) -> Planned:
@@ -151,6 +175,8 @@ def _planned(case: Case, member: Member, probes: Probes) -> Planned:
         if isinstance(perturbation, Clamp) and perturbation.rate is not None:
             inverse_activation(member.fitted.activation, np.array([perturbation.rate]))
     probes.check(case.perturbations)
+    if case.mode == REFIT:
+        lesioned(member.connectome, case.perturbations, member.fitted.velocity_input)  # what cannot be shows here
     refuse_contradictions(case.perturbations, member.connectome)
     taken = removed(case.perturbations, member.connectome)
     return Planned(f"{member.name}/{case.name}", case, member, taken)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from connectome_sim import circular, tasks
 from connectome_sim.ablation.members import Subject
-from connectome_sim.ablation.perturbations import Perturbation, Stimulate, active, perturbed
+from connectome_sim.ablation.perturbations import Perturbation, Removed, Stimulate, active, perturbed
 from connectome_sim.axes import BoolArray, State
 from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import Protocol, evaluate
@@ -29,6 +29,11 @@ from connectome_sim.solve.options import steps_per_sample
 
 MOST_LOST = 0.5  # share of trials with a bump below which a sweep speaks of no drift (chosen)
 NOISE = "noise_diffusion_deg2_per_s"
+VIABLE = "viable"
+STEP = 0.01 / 3  # s: with Heun's method and float32 no measure moved by 2 %, see docs/ablation.md
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+# chosen: what a fit is held to first, one bump and a walking error well below the 90 deg of chance
+VIABLE_BUMP_SHARE, VIABLE_ERROR_DEG = 0.9, 20.0
 OF_A_BUMP = ("rest_drift_deg", "rest_rotation_deg_per_s", "jump_arrived_share", NOISE)
 
 Arrays = dict[str, np.ndarray]
@@ -54,10 +59,12 @@ class Scored:
     Attributes:
         measures: name with unit -> number, NaN where it does not exist.
         arrays: name -> array, for figures.
+        removed: what a rewiring took of the connectome, beside what the perturbations take; None without one.
     """
 
     measures: Metrics
     arrays: Arrays
+    removed: Removed | None = None
 
 
 @runtime_checkable
@@ -94,6 +101,8 @@ class HeldOut:
     - ``jump_arrived_share``: share of cue jumps, over all offsets, at whose end the bump has reached the cue;
     - ``noise_diffusion_deg2_per_s``;
     - ``cue_error_deg``: distance of the settled bump from its cue, median;
+    - ``viable``: 1 where nine trials of ten have a bump and the walking error is at most 20 deg, else 0, also where
+      the case failed;
     - ``failed_trials_share``: walking and rest trials whose solve diverged.
 
     Drift, rotation, jump and diffusion are those of a bump: NaN where fewer than half of the trials have one. The
@@ -102,22 +111,24 @@ class HeldOut:
     Attributes:
         protocol: headings and durations.
         seed: of walks and noise, the same for every case.
-        step: s. (chosen, with the method: see the README for what halving it changes)
+        step: s. (chosen, with method and precision: docs/ablation.md says what finer ones change)
         method: fixed-step method.
+        precision: float32 or float64.
 
     Raises:
         StepError: a step that does not divide the protocol's input step.
         SolveError: an unknown method.
-        ConfigError: a negative seed.
+        ConfigError: a negative seed or an unknown precision.
     """
 
     protocol: Protocol = SWEEP
     seed: int = 1000
-    step: float = 2e-3
+    step: float = STEP
     method: str = "heun"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
-        _check(self.protocol, self.seed, self.step, self.method)
+        _check(self.protocol, self.seed, self.step, self.method, self.precision)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -134,6 +145,7 @@ class HeldOut:
             "jump_arrived_share",
             NOISE,
             "cue_error_deg",
+            VIABLE,
             "failed_trials_share",
         )
 
@@ -165,6 +177,7 @@ class HeldOut:
             protocol=self.protocol,
             step=self.step,
             method=self.method,
+            dtype=PRECISIONS[self.precision],
             cued=_cued(subject, held),
         )
         found, arrays, p = result.metrics, result.arrays, self.protocol
@@ -184,8 +197,11 @@ class HeldOut:
             "cue_error_deg": found["cue_error_median_deg"],
             "failed_trials_share": found["failed_trials_share"],
         }
+        good = (measures["bump_present_share"] >= VIABLE_BUMP_SHARE, measures["walking_error_deg"] <= VIABLE_ERROR_DEG)
+        measures[VIABLE] = float(all(good))
         if measures["bump_present_share"] < MOST_LOST:
             measures |= dict.fromkeys(OF_A_BUMP, math.nan)
+        measures = {name: measures[name] for name in self.measures}
         kept = [name for name in arrays if name.startswith("walking/")]
         return Scored(measures, {name: np.asarray(arrays[name], dtype=np.float32) for name in kept})
 
@@ -211,9 +227,11 @@ class TimedTrial:
         seed: of the walks.
         step: s.
         method: fixed-step method.
+        precision: float32 or float64.
 
     Raises:
-        ConfigError: times that are not in order, or not on the grid of input steps; a negative seed.
+        ConfigError: times that are not in order, or not on the grid of input steps; a negative seed, or an unknown
+            precision.
         StepError, SolveError: as `HeldOut`.
     """
 
@@ -222,11 +240,12 @@ class TimedTrial:
     end: float = 4.0
     protocol: Protocol = SWEEP
     seed: int = 1000
-    step: float = 2e-3
+    step: float = STEP
     method: str = "heun"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
-        _check(self.protocol, self.seed, self.step, self.method)
+        _check(self.protocol, self.seed, self.step, self.method, self.precision)
         if not 0 < self.start < self.end < self.duration:
             raise ConfigError(
                 f"timed trial: got a window from {self.start:g} to {self.end:g} s in a trial of {self.duration:g} s, "
@@ -289,6 +308,7 @@ class TimedTrial:
             tasks.generator(self.seed, "held_out"), n_trials=n, duration=self.duration, time_step=p.input_step_s
         )
         velocity = torch.cat([torch.zeros_like(trials.angular_velocity), trials.angular_velocity], dim=1)
+        velocity = velocity.to(PRECISIONS[self.precision])
         permanent = [perturbation for perturbation in perturbations if perturbation.window is None]
         settled = self._runner(subject, permanent).settle(circular.evenly_spaced(n))
         state, trace, states = torch.cat([settled, settled]), None, {}
@@ -310,8 +330,9 @@ class TimedTrial:
 
     def _runner(self, subject: Subject, perturbations: Sequence[Perturbation]) -> Runner:
         network, held = perturbed(subject.network, subject.neurons, perturbations, resting=subject.resting)
-        options = SolveOptions(method=self.method, step=self.step)
-        return Runner(network, subject.readout, self.protocol, options, cued=_cued(subject, held))
+        options, dtype = SolveOptions(method=self.method, step=self.step), PRECISIONS[self.precision]
+        readout = subject.readout.to(dtype=dtype)
+        return Runner(network.to(dtype=dtype), readout, self.protocol, options, cued=_cued(subject, held))
 
     def _drives(
         self, subject: Subject, perturbations: Sequence[Perturbation], velocity: Tensor, start: float, end: float
@@ -321,10 +342,12 @@ class TimedTrial:
         first, last = round(start / step), round(end / step)
         for begin in range(first, last, round(1 / step)):
             steps = np.arange(begin, min(begin + round(1 / step), last))
-            yield Drive(step, velocity[steps], _current(subject, perturbations, steps * step, step))
+            current = _current(subject, perturbations, steps * step, step)
+            yield Drive(step, velocity[steps], None if current is None else current.to(velocity))
 
     def _measured(self, subject: Subject, true: np.ndarray, trace: Trace, states: dict[float, State]) -> Scored:
-        p, n, readout = self.protocol, self.protocol.n_headings, subject.readout
+        p, n = self.protocol, self.protocol.n_headings
+        readout = subject.readout.to(dtype=PRECISIONS[self.precision])
         measures: Metrics = {}
         at = {"before": self.start, "during": self.end, "after": self.duration}
         index = {epoch: round(time / p.input_step_s) for epoch, time in at.items()}
@@ -383,7 +406,9 @@ def _joined(first: Trace, second: Trace) -> Trace:
     )
 
 
-def _check(protocol: Protocol, seed: int, step: float, method: str) -> None:
+def _check(protocol: Protocol, seed: int, step: float, method: str, precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision: got {precision!r}, wanted one of {', '.join(PRECISIONS)}")
     if seed < 0:
         raise ConfigError(f"seed: got {seed}, wanted zero or more")
     SolveOptions(method=method, step=step)

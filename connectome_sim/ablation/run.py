@@ -8,15 +8,16 @@ from functools import partial
 import torch
 from tqdm.auto import tqdm
 
+from connectome_sim.ablation.perturbations import Removed
 from connectome_sim.ablation.plan import Plan, Planned
-from connectome_sim.ablation.probes import Scored
+from connectome_sim.ablation.probes import VIABLE, Scored
 from connectome_sim.errors import ConnectomeSimError
 from connectome_sim.solve.threads import side_by_side
 
 Row = dict[str, str]
 Score = Callable[[Planned], Scored]
 
-LABELS = ("case_id", "case", "group", "kind", "target", "level", "member", "seed")
+LABELS = ("case_id", "case", "group", "kind", "mode", "target", "level", "member", "seed")
 REMOVED = ("neurons", "connections", "synapses")
 OK, DIVERGED, FAILED = "ok", "diverged", "failed"
 
@@ -32,6 +33,7 @@ def run(
     *,
     done: Collection[str],
     keep: Callable[[Planned, Row, Scored | None], None],
+    on_abort: Callable[[], None] = lambda: None,
     threads: int | None = None,
     progress: bool = True,
 ) -> None:
@@ -42,6 +44,7 @@ def run(
         score: builds and measures one case; may raise a ConnectomeSimError, which becomes a row with a status.
         done: ids of rows that exist.
         keep: called in the calling thread with each row as it ends, in the order in which they end.
+        on_abort: called where it is interrupted, before waiting for the cases under way.
         threads: cases at a time; as many as PyTorch uses threads if None.
         progress: show a bar with the time left.
     """
@@ -52,7 +55,8 @@ def run(
             keep(todo[k], *result)
             bar.update()
 
-        side_by_side([partial(_scored, row, score, plan.measures) for row in todo], threads=threads, on_end=ended)
+        tasks = [partial(_scored, row, score, plan.measures) for row in todo]
+        side_by_side(tasks, threads=threads, on_end=ended, on_abort=on_abort)
 
 
 def _scored(planned: Planned, score: Score, measures: Sequence[str]) -> tuple[Row, Scored | None]:
@@ -60,17 +64,35 @@ def _scored(planned: Planned, score: Score, measures: Sequence[str]) -> tuple[Ro
     try:
         scored = score(planned)
     except ConnectomeSimError as error:
-        return row_of(planned, FAILED, str(error), {}, measures), None
+        return row_of(planned, FAILED, str(error), {VIABLE: 0.0}, measures), None
     lost = scored.measures.get("failed_trials_share", 0.0)
     status, reason = (DIVERGED, f"{lost:g} of the trials diverged") if lost > 0 else (OK, "")
-    return row_of(planned, status, reason, scored.measures, measures), scored
+    return row_of(planned, status, reason, scored.measures, measures, rewired=scored.removed), scored
 
 
-def row_of(planned: Planned, status: str, reason: str, found: dict[str, float], measures: Sequence[str]) -> Row:
+def row_of(
+    planned: Planned,
+    status: str,
+    reason: str,
+    found: dict[str, float],
+    measures: Sequence[str],
+    *,
+    rewired: Removed | None = None,
+) -> Row:
     """One row as text: the same numbers give the same bytes, and read back exactly; nothing where there is none."""
-    case, member, taken = planned.case, planned.member, planned.removed
+    case, member, taken = planned.case, planned.member, planned.removed + (rewired or Removed(0, 0, 0.0))
     level = "" if case.level is None else f"{case.level:g}"
-    labels = (planned.id, case.name, case.group, case.kind, case.target, level, member.name, str(member.seed))
+    labels = (
+        planned.id,
+        case.name,
+        case.group,
+        case.kind,
+        case.mode,
+        case.target,
+        level,
+        member.name,
+        str(member.seed),
+    )
     sizes = (str(taken.neurons), str(taken.connections), f"{taken.synapses:g}")
     numbers = {name: _text(found[name]) if name in found else "" for name in measures}
     known = dict(zip((*LABELS, *REMOVED), (*labels, *sizes), strict=True))

@@ -171,7 +171,12 @@ class Pairs:
     types: tuple[str, ...] = ()
 
     def cases(self, connectome: Connectome) -> tuple[Case, ...]:
-        """One for each pair that has a synapse."""
+        """One for each pair that has a synapse.
+
+        Raises:
+            SelectionError: a type that is not there.
+        """
+        Target(type=self.types).mask(connectome.neurons)
         names, totals = connectome.types, connectome.totals()
         return tuple(
             perturbation_case(Output(target=Target(type=(names[pre],)), onto=Target(type=(names[post],))))

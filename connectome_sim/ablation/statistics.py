@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from connectome_sim.ablation.plan import CONTROL
+from connectome_sim.ablation.plan import CONTROL, OF_A_REFIT, REFIT, TRANSPLANT, control_of
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row
 from connectome_sim.axes import FloatArray
 
@@ -24,6 +24,8 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000  # of a bootstrap (chosen: an interval then moves by about 2 % of its width from seed to seed)
 BOOTSTRAP_SEED = 0
 FEWEST = 5  # pairs for an interval of the effect size: with fewer, too many resamples do not vary (chosen)
+
+NOT_COMPARED = ("failed_trials_share", "fit_iterations")  # a status, and what was asked for
 
 Statistic = Callable[..., Any]
 
@@ -35,6 +37,7 @@ class Effect:
     Attributes:
         group: what was done.
         kind: perturbation, null, ...
+        mode: transplant or refit.
         measure: name with unit.
         members: in the ensemble.
         paired: members that have a number in both; the fields below are over these, NaN where there is none.
@@ -52,6 +55,7 @@ class Effect:
 
     group: str
     kind: str
+    mode: str = TRANSPLANT
     measure: str
     members: int
     paired: int
@@ -72,12 +76,12 @@ class Effect:
 
 def summarise(rows: Sequence[Row], measures: Sequence[str]) -> tuple[Effect, ...]:
     """Every group but the control, every measure, in the order of the rows."""
-    groups = {row["group"]: row["kind"] for row in rows if row["group"] != CONTROL}
+    groups = {row["group"]: (row["kind"], row["mode"]) for row in rows if row["kind"] != "control"}
     found = [
-        effect(rows, group, measure, kind=kind)
-        for group, kind in groups.items()
+        replace(effect(rows, group, measure, kind=kind, control=control_of(mode)), mode=mode)
+        for group, (kind, mode) in groups.items()
         for measure in measures
-        if measure != "failed_trials_share"
+        if measure not in NOT_COMPARED and (mode == REFIT or measure not in OF_A_REFIT)
     ]
     p = np.array([item.p for item in found])
     known = np.isfinite(p)

@@ -16,7 +16,7 @@ from typing import runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import vonmises
 from torch import Tensor
 
@@ -248,6 +248,7 @@ def simulate_ring(
     options: SolveOptions,
     *,
     observe: Callable[[Trajectory], Tensor],
+    observed: Int[Tensor, " observed"] | None = None,
 ) -> Simulation:
     """A reference ring in the place of `connectome_sim.solve.simulate`, with the same explicit schemes."""
     scheme, substeps = SCHEMES[options.method], steps_per_sample(drive, options.step or drive.time_step)
@@ -267,7 +268,8 @@ def simulate_ring(
     states = torch.from_numpy(np.stack(rows))
     lost = ~(states.abs().amax(dim=(0, 2)) <= MAX_RATE)
     status = torch.where(lost, int(Status.DIVERGED), int(Status.OK)).to(torch.int32)
-    return Simulation(drive.times, observe(states), states[-1].clone(), status)
+    seen = states if observed is None else states[..., observed]
+    return Simulation(drive.times, observe(seen), states[-1].clone(), status)
 
 
 def measure(ring: ReferenceRing, *, protocol: Protocol, seed: int, step: float = STEP) -> EvaluationResult:

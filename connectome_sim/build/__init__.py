@@ -10,7 +10,7 @@ A fit in three lines::
 
 from __future__ import annotations
 
-from connectome_sim.build.ablating import SweepOutcome, load_members, make_plan, run_ablate
+from connectome_sim.build.ablating import SweepOutcome, ensemble_members, load_members, make_plan, run_ablate
 from connectome_sim.build.analysis import run_analyze
 from connectome_sim.build.ensembles import Ensemble, EnsembleMember, load_ensemble, run_ensemble
 from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
@@ -28,6 +28,7 @@ __all__ = [
     "Member",
     "SweepOutcome",
     "circuit",
+    "ensemble_members",
     "load_ensemble",
     "load_members",
     "make_plan",

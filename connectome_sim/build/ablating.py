@@ -5,23 +5,28 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 from connectome_sim.ablation.literature import Verdict, judge, literature_cases, shipped_findings
-from connectome_sim.ablation.members import Member, Subject, intact, transplanted
-from connectome_sim.ablation.plan import Case, Plan, Planned, plan
+from connectome_sim.ablation.members import Member, intact, transplanted
+from connectome_sim.ablation.perturbations import taken
+from connectome_sim.ablation.plan import REFIT, TRANSPLANT, Case, Plan, Planned, plan, refit_case
 from connectome_sim.ablation.probes import Probes, Scored
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row, columns, run
 from connectome_sim.ablation.statistics import Effect, summarise
+from connectome_sim.build.ensembles import load_ensemble
+from connectome_sim.build.refitting import Refits, refits
 from connectome_sim.config import AblateConfig, AblationConfig, plain, to_yaml
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.figures import draw_sweep
 from connectome_sim.records import Manifest, RunFolder, SweepFolder, config_hash, read_network
+from connectome_sim.solve.threads import side_by_side
 from connectome_sim.tasks import generator
 
 LITERATURE_COLUMNS = ("id", "evidence", "target", "method", "effect", "source", "checked", "verdict", "reason")
@@ -76,19 +81,51 @@ def load_members(runs: Sequence[str]) -> tuple[Member, ...]:
     return tuple(members)
 
 
+def ensemble_members(name: str, numbers: Sequence[int] = (), *, threads: int | None = None) -> tuple[Member, ...]:
+    """Members of an ensemble as `load_members` would find them in the folders of their runs.
+
+    Args:
+        name: of a shipped ensemble, or its folder.
+        numbers: of its members, from 0; all of them where empty.
+        threads: members settled at a time; as many as PyTorch uses if None.
+
+    Raises:
+        ConfigError, RunFolderError, DataError: no such ensemble or member, or not its dataset; see `load_ensemble`.
+    """
+    ensemble = load_ensemble(name)
+    numbers = tuple(numbers) or tuple(range(len(ensemble)))
+    for number in numbers:
+        ensemble[number]  # one that is not there shows before anything is simulated
+    settled = side_by_side([partial(ensemble.stored, number) for number in numbers], threads=threads)
+    return tuple(Member(f"seed {fitted.seed}", fitted.seed, ensemble.connectome, fitted) for fitted in settled)
+
+
+def chosen_members(config: AblateConfig) -> tuple[Member, ...]:
+    """The networks that a configuration names.
+
+    Raises:
+        ConfigError, RunFolderError, DataError: see `load_members` and `ensemble_members`.
+    """
+    if config.chosen_ensemble:
+        return ensemble_members(config.chosen_ensemble, config.members, threads=config.threads)
+    return load_members(config.run)
+
+
 def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> SweepOutcome:
     """Carry out a sweep, or go on with one.
 
     Args:
         config: from ``compose("ablate", [...])``.
-        members: the ensemble, in the place of that of ``config.run``.
+        members: the networks, in the place of those that ``config`` names.
 
     Raises:
         ConfigError, SelectionError: a sweep that cannot be carried out as asked; nothing has been simulated then.
+        DataError: the dataset of the ensemble is not on this machine.
         RunFolderError: no such run; a folder that holds another sweep, or cannot be written.
     """
-    members = tuple(members) or load_members(config.run)
+    members = tuple(members) or chosen_members(config)
     planned = make_plan(config.ablation, members)
+    refit = _refits(config, members)
     folder = _folder(config, members, planned)
     rows = {row["case_id"]: row for row in folder.table("cases", columns=columns(planned))}
     order = {row.id: number for number, row in enumerate(planned.rows)}
@@ -99,9 +136,17 @@ def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> Sweep
         rows[row.id] = found
         folder.write_table("cases", columns(planned), sorted(rows.values(), key=lambda r: order[r["case_id"]]))
 
-    score = _Scorer(config.ablation.chosen)
+    score = _Scorer(config.ablation.chosen, refit)
     with _recorded(folder):
-        run(planned, score, done=rows.keys(), keep=keep, threads=config.threads, progress=config.progress)
+        run(
+            planned,
+            score,
+            done=rows.keys(),
+            keep=keep,
+            on_abort=score.stop,
+            threads=config.threads,
+            progress=config.progress,
+        )
         ordered = tuple(rows[row.id] for row in planned.rows)
         outcome = _concluded(config, folder, members, ordered, planned)
     if config.figures:
@@ -125,30 +170,51 @@ def make_plan(ablation: AblationConfig, members: Sequence[Member]) -> Plan:
     if ablation.literature:
         for case in literature_cases(shipped_findings(), connectome):
             cases.setdefault(case.name, case)
-    return plan([*cases.values(), *(case.build() for case in ablation.cases)], members, ablation.chosen)
+    asked = [*cases.values(), *(case.build() for case in ablation.cases)]
+    refitted = map(refit_case, asked)
+    by_mode: dict[str, Iterable[Case]] = {TRANSPLANT: asked, REFIT: refitted}
+    return plan([case for mode in ablation.modes for case in by_mode[mode]], members, ablation.chosen)
 
 
 class _Scorer:
     """Builds and measures one case. A rewired connectome is drawn once for all members that share theirs."""
 
-    def __init__(self, probes: Probes) -> None:
-        self.probes = probes
-        self._drawn: dict[tuple[str, int], Connectome] = {}
+    def __init__(self, probes: Probes, refit: Refits | None) -> None:
+        self.probes, self.refit = probes, refit
+        self._drawn: dict[tuple[str, int, int], Connectome] = {}
         self._lock = threading.Lock()
 
     def __call__(self, planned: Planned) -> Scored:
-        return self.probes.score(self._subject(planned), planned.case.perturbations)
+        case, own = planned.case, planned.member.connectome
+        connectome = own if case.rewiring is None else self._rewired(case, own)
+        if case.mode == REFIT:
+            assert self.refit is not None  # made where a mode asks for it
+            subject, fit = self.refit(planned, connectome)
+            scored = self.probes.score(subject, ())
+            scored = replace(scored, measures={**scored.measures, **fit})
+        else:
+            subject = intact(planned.member) if connectome is own else transplanted(planned.member, connectome)
+            scored = self.probes.score(subject, case.perturbations)
+        return scored if connectome is own else replace(scored, removed=taken(own, connectome))
 
-    def _subject(self, planned: Planned) -> Subject:
-        case, member = planned.case, planned.member
-        if case.rewiring is None:
-            return intact(member)
-        key = (case.name, id(member.connectome))
+    def stop(self) -> None:
+        """Lets new fits stop after their iteration."""
+        if self.refit is not None:
+            self.refit.stop.set()
+
+    def _rewired(self, case: Case, connectome: Connectome) -> Connectome:
+        assert case.rewiring is not None
+        key = (case.rewiring.name, case.seed, id(connectome))
         with self._lock:
             if key not in self._drawn:
-                self._drawn[key] = case.rewiring(member.connectome, generator(case.seed, "null"))
-            drawn = self._drawn[key]
-        return transplanted(member, drawn)
+                self._drawn[key] = case.rewiring(connectome, generator(case.seed, "null"))
+            return self._drawn[key]
+
+
+def _refits(config: AblateConfig, members: tuple[Member, ...]) -> Refits | None:
+    if REFIT not in config.ablation.modes:
+        return None
+    return refits(config, SweepFolder(Path(config.out)).refits, members)
 
 
 @contextmanager

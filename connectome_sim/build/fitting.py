@@ -91,11 +91,12 @@ def run_fit(
     return _carry_out(config, folder, connectome, wired, resume=None, stop=stop)
 
 
-def resume_fit(config: FitConfig) -> FitOutcome:
+def resume_fit(config: FitConfig, *, stop: Callable[[], bool] = lambda: False) -> FitOutcome:
     """Go on with the run in ``config.run`` from its last checkpoint, exactly as if it had never stopped.
 
     Args:
         config: from ``saved_config(run)``.
+        stop: as in `run_fit`.
 
     Raises:
         RunFolderError: no run folder, one of a newer format, or a damaged checkpoint.
@@ -112,7 +113,7 @@ def resume_fit(config: FitConfig) -> FitOutcome:
     state = None
     if any(folder.checkpoints.glob("*.safetensors")):
         state = FitState(*folder.last_checkpoint())
-    return _carry_out(config, folder, connectome, wiring(config, connectome), resume=state)
+    return _carry_out(config, folder, connectome, wiring(config, connectome), resume=state, stop=stop)
 
 
 def _create(config: FitConfig, connectome: Connectome, notes: Mapping[str, str], *, solver: str) -> RunFolder:

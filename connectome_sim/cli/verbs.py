@@ -237,11 +237,12 @@ def solutions(arguments: list[str]) -> int:
 
 
 def _listed(arguments: list[str]) -> list[str]:
-    """The arguments with a single run as a list of one."""
-    one = _value("run", arguments)
-    if one is None or one.startswith("["):
-        return arguments
-    return [f"run=[{one}]" if argument == f"run={one}" else argument for argument in arguments]
+    """The arguments with a single run or member as a list of one."""
+    for name in ("run", "members"):
+        one = _value(name, arguments)
+        if one is not None and not one.startswith("["):
+            arguments = [f"{name}=[{one}]" if argument == f"{name}={one}" else argument for argument in arguments]
+    return arguments
 
 
 def _ended(fitting: Callable[[FitConfig], FitOutcome], config: FitConfig) -> int:

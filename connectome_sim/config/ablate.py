@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectome_sim.ablation.perturbations import PERTURBATIONS
-from connectome_sim.ablation.plan import Case
+from connectome_sim.ablation.plan import MODES, REFIT, TRANSPLANT, Case
 from connectome_sim.ablation.probes import HeldOut, Probes, TimedTrial
 from connectome_sim.ablation.sets import CASE_SETS, CaseSet
 from connectome_sim.config.conversion import typed
@@ -16,6 +16,8 @@ from connectome_sim.connectome.nulls import NULLS
 from connectome_sim.errors import ConfigError
 
 PROBES = ("held_out", "timed")
+SHIPPED = "hemibrain_ring"
+"""The ensemble that is perturbed where nothing else is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,8 @@ class AblationConfig:
         name: of the sweep; part of the folder it goes to.
         sets: sets of cases by name.
         cases: further cases.
+        modes: what a case is: transplant (fitted parameters are kept), refit (fitted anew to what is left), or both.
+        refit_budget: share of the iterations of each stage of its own fit that a network gets in a new one.
         literature: also the cases of the published experiments, and a verdict on each.
         probes: how cases are measured: held_out, or timed where windows are wanted.
         held_out: the held-out probes.
@@ -97,6 +101,8 @@ class AblationConfig:
     name: str = "own"
     sets: Mapping[str, SetConfig] = field(default_factory=dict)
     cases: tuple[CaseConfig, ...] = ()
+    modes: tuple[str, ...] = (TRANSPLANT,)
+    refit_budget: float = 1.0
     literature: bool = False
     probes: str = "held_out"
     held_out: HeldOut = field(default_factory=HeldOut)
@@ -105,6 +111,14 @@ class AblationConfig:
     def __post_init__(self) -> None:
         if not self.sets and not self.cases and not self.literature:
             raise ConfigError("got no sets, no cases and literature=false, wanted something to do")
+        if not self.modes or not set(self.modes) <= set(MODES) or len(set(self.modes)) < len(self.modes):
+            raise ConfigError(f"modes: got {list(self.modes)}, wanted one or both of {', '.join(MODES)}")
+        if not 0 < self.refit_budget <= 1:
+            raise ConfigError(f"refit_budget: got {self.refit_budget}, wanted more than 0 and up to 1")
+        if self.literature and TRANSPLANT not in self.modes:
+            raise ConfigError("literature: got true with modes=[refit], wanted transplant among them, which it judges")
+        if REFIT in self.modes and self.probes == "timed":
+            raise ConfigError("modes: got refit with probes=timed, wanted transplant: nothing is fitted to a window")
         if self.probes not in PROBES:
             raise ConfigError(f"probes: got {self.probes!r}, wanted one of {', '.join(PROBES)}")
         if self.literature and self.probes != "held_out":
@@ -122,6 +136,8 @@ class AblateConfig:
 
     Attributes:
         run: run folders: the members of the ensemble.
+        ensemble: name of a shipped ensemble, or its folder, in the place of runs; ``SHIPPED`` where there are none.
+        members: numbers of the members of that ensemble, from 0; all of them where empty.
         id: tells sweeps of the same second apart.
         out: the sweep folder; where it exists and holds the same sweep, that goes on.
         threads: cases at a time; all cores where None.
@@ -130,10 +146,12 @@ class AblateConfig:
         ablation: what to do.
 
     Raises:
-        ConfigError: no run, the same run twice, or no thread.
+        ConfigError: runs and an ensemble, the same run or member twice, members of runs, or no thread.
     """
 
-    run: tuple[str, ...]
+    run: tuple[str, ...] = ()
+    ensemble: str = ""
+    members: tuple[int, ...] = ()
     id: str
     out: str
     threads: int | None = None
@@ -142,10 +160,27 @@ class AblateConfig:
     ablation: AblationConfig
 
     def __post_init__(self) -> None:
-        if not self.run or len(set(self.run)) < len(self.run):
-            raise ConfigError(f"run: got {list(self.run)}, wanted one or more run folders, each once")
+        if self.run and self.ensemble:
+            raise ConfigError(
+                f"run: got {list(self.run)} with ensemble={self.ensemble!r}, wanted run folders, or an ensemble, or "
+                f"neither for ensemble={SHIPPED}"
+            )
+        if len(set(self.run)) < len(self.run):
+            raise ConfigError(f"run: got {list(self.run)}, wanted run folders, each once")
+        if self.run and self.members:
+            raise ConfigError(
+                f"members: got {list(self.members)} with run={list(self.run)}, wanted members of an ensemble; name "
+                "the runs that are meant"
+            )
+        if len(set(self.members)) < len(self.members) or any(number < 0 for number in self.members):
+            raise ConfigError(f"members: got {list(self.members)}, wanted numbers of members from 0, each once")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads: got {self.threads}, wanted at least 1")
+
+    @property
+    def chosen_ensemble(self) -> str:
+        """The ensemble that is meant; empty where runs are."""
+        return "" if self.run else self.ensemble or SHIPPED
 
 
 def _of_kind(item: Mapping[str, Any], known: Mapping[str, type]) -> Any:

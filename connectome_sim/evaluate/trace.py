@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar, runtime_checkable
 from typing import Protocol as Interface
 
@@ -152,7 +153,9 @@ class Runner(Generic[NetworkT]):
         failed = ~torch.isfinite(initial).all(dim=-1)
         state = state.masked_fill(failed[:, None], 0.0)  # a failed trial is carried along silent, and marked at the end
         for drive in segments:
-            result = self.simulator(self.network, state, drive, self.options, observe=self._observer(watch))
+            result = self.simulator(
+                self.network, state, drive, self.options, observe=self._observer(watch), observed=self._read
+            )
             failed = failed | ~result.ok
             state = result.final.masked_fill(failed[:, None], 0.0)
             pieces.append(result.observed[1:] if pieces else result.observed)
@@ -170,11 +173,18 @@ class Runner(Generic[NetworkT]):
             final=state.masked_fill(failed[:, None], torch.nan),
         )
 
+    @cached_property
+    def _read(self) -> Tensor:
+        """Indices of the neurons that are read: the rates of all others need not be kept."""
+        return self.readout.epg_mask.nonzero()[:, 0]
+
     def _observer(self, watch: slice) -> Callable[[Tensor], Tensor]:
-        """Rates [t, B, N] -> one row per time: headings, vector lengths, profiles of the watched trials."""
+        """Rates of those [t, B, read] -> one row per time: headings, vector lengths, profiles of the watched trials."""
+        whole, read = self.readout, self._read
+        readout = Readout(whole.ring_angle[read], whole.epg_mask[read], whole.wedges)
 
         def observe(rates: Tensor) -> Tensor:
-            profile = self.readout.profile(rates[:, watch]).flatten(1)
-            return torch.cat([self.readout.heading(rates), self.readout.vector_length(rates), profile], dim=1)
+            profile = readout.profile(rates[:, watch]).flatten(1)
+            return torch.cat([readout.heading(rates), readout.vector_length(rates), profile], dim=1)
 
         return observe

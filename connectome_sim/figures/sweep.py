@@ -37,6 +37,8 @@ from connectome_sim.records import Manifest, SweepFolder, atomic
 
 CONTROL = "intact"
 MOST_IMAGES = 12  # kymographs that a page has room for (chosen)
+FEWEST_FOR_BOLD = 5  # networks: an interval over fewer hardly says anything (chosen)
+SMALLEST_SHARE = 0.1  # of the control that gets a full colour (chosen)
 UNITS = {"_deg_per_s": "deg/s", "_deg2_per_s": "deg^2/s", "_deg": "deg", "_share": "share"}
 
 Row = Mapping[str, str]
@@ -87,6 +89,10 @@ class SavedSweep:
         """For captions: the data and the number of networks."""
         return f"{self.manifest.dataset} {self.manifest.dataset_version}, {len(self.members)} fitted networks".strip()
 
+    def control(self, mode: str) -> str:
+        """The group of the intact control of a mode."""
+        return next(row["group"] for row in self.cases if row["kind"] == "control" and row["mode"] == mode)
+
     def groups(self, *kinds: str) -> tuple[str, ...]:
         """Groups of some kinds, in order."""
         return tuple(dict.fromkeys(row["group"] for row in self.cases if row["kind"] in kinds))
@@ -107,14 +113,14 @@ Draw = Callable[[SavedSweep], Figure]
 def effects(saved: SavedSweep) -> Figure:
     """Every group by every measure: the number is the mean over members, the colour its difference to the control.
 
-    Colours are relative to the largest difference of the column; bold where the interval of the difference leaves
-    out 0.
+    Shares are coloured from 0 to 1, other measures up to the largest difference of the column, but at least a tenth of
+    the control; bold where the interval of the difference leaves out 0.
     """
     groups, measures = tuple(dict.fromkeys(row["group"] for row in saved.summary)), saved.measures
     caption = (
         f"{saved.origin}. Numbers: mean over networks ('-': none). Colour: paired difference to the intact control, "
         "relative to the largest of the column. Bold: the 95 % interval of that difference (BCa bootstrap over "
-        "networks) leaves out 0."
+        f"networks, {FEWEST_FOR_BOLD} or more) leaves out 0."
     )
     figure = new_figure("What each case changes", caption, height=1.6 + 0.16 * (len(groups) + 1))
     axes = figure.subplots()
@@ -123,8 +129,8 @@ def effects(saved: SavedSweep) -> Figure:
         return figure
     found = {(row["group"], row["measure"]): row for row in saved.summary}
     difference = np.array([[_number(found[g, m]["difference"]) for m in measures] for g in groups])
-    largest = np.nanmax(np.abs(np.nan_to_num(difference)), axis=0)
-    relative = np.divide(difference, largest, out=np.zeros_like(difference), where=largest > 0)
+    control = np.array([float(_mean(saved.values(CONTROL, measure), axis=0)) for measure in measures])
+    relative = difference / _full_colour(difference, control, measures)
     axes.imshow(
         np.vstack([np.zeros(len(measures)), np.nan_to_num(relative)]),
         cmap=INHIBITION_EXCITATION,
@@ -133,11 +139,11 @@ def effects(saved: SavedSweep) -> Figure:
         aspect="auto",
     )
     for k, measure in enumerate(measures):
-        _cell(axes, k, 0, float(np.nanmean(saved.values(CONTROL, measure))) if len(saved.members) else math.nan, False)
+        _cell(axes, k, 0, control[k], False)
         for i, group in enumerate(groups):
             row = found[group, measure]
-            low, high = _number(row["low"]), _number(row["high"])
-            _cell(axes, k, i + 1, _number(row["case_mean"]), low > 0 or high < 0)
+            apart = _number(row["low"]) > 0 or _number(row["high"]) < 0
+            _cell(axes, k, i + 1, _number(row["case_mean"]), apart and int(row["paired"]) >= FEWEST_FOR_BOLD)
     axes.set_xticks(range(len(measures)), [_title(measure) for measure in measures], rotation=40, ha="left")
     axes.set_yticks(range(len(groups) + 1), [CONTROL, *groups])
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
@@ -146,8 +152,17 @@ def effects(saved: SavedSweep) -> Figure:
     return figure
 
 
+def _full_colour(difference: np.ndarray, control: np.ndarray, measures: Sequence[str]) -> np.ndarray:
+    """The difference in each column that gets the full colour [measures]: a change of a percent gets next to none."""
+    largest = np.abs(np.nan_to_num(difference)).max(axis=0)
+    of_control = SMALLEST_SHARE * np.abs(np.nan_to_num(control))
+    shares = np.array(["share" in measure or measure == "viable" for measure in measures])
+    return np.where(shares, 1.0, np.maximum(np.maximum(largest, of_control), np.finfo(float).tiny))
+
+
 def _cell(axes: Axes, x: int, y: int, value: float, bold: bool) -> None:
-    text = "-" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 100 or abs(value) < 5e-4 else f"{value:.2g}"
+    rounded = f"{value:.0f}" if abs(value) >= 99.5 else f"{value:.2g}"
+    text = "-" if math.isnan(value) else "0" if abs(value) < 5e-4 else rounded
     axes.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight="bold" if bold else "normal")
 
 
@@ -155,8 +170,16 @@ def _cell(axes: Axes, x: int, y: int, value: float, bold: bool) -> None:
 def levels(saved: SavedSweep) -> Figure:
     """Measures against the level: factor of a graded silencing, or level of a deviation. Thin: one network each."""
     targets = tuple(dict.fromkeys(row["target"] for row in saved.cases if row["level"]))
+    modes = tuple(dict.fromkeys(row["mode"] for row in saved.cases if row["level"]))
     measures = _headline(saved)
+    if "refit" in modes:
+        measures = ["viable", *(m for m in measures if m != "bump_amplitude"), "parameter_distance"]
     caption = f"{saved.origin}. Thin lines: single networks; thick: their mean; dashed: mean of the intact control."
+    if "refit" in modes:
+        caption += (
+            " Blue: fitted parameters kept; vermillion: fitted anew to each connectome, dashed: to the intact one. "
+            "Parameter distance: RMS log difference to the network's own parameters."
+        )
     figure = new_figure("From little to much", caption, height=0.8 + 1.15 * max(1, len(targets)))
     if not targets:
         blank(figure.subplots(), "no case has a level")
@@ -164,20 +187,10 @@ def levels(saved: SavedSweep) -> Figure:
     panels = figure.subplots(len(targets), len(measures), squeeze=False, sharey="col")
     graded = any(row["level"] and row["kind"] == "perturbation" for row in saved.cases)
     for i, target in enumerate(targets):
-        found = {
-            float(row["level"]): row["group"] for row in saved.cases if row["target"] == target and row["level"]
-        } | ({1.0: CONTROL} if graded else {})
-        if not graded and "connections below" not in target:
-            found |= {0.0: CONTROL}
-        x = sorted(found)
         for k, measure in enumerate(measures):
             axes = panels[i, k]
-            y = np.array([saved.values(found[level], measure) for level in x])
-            axes.plot(x, y, color=BLUE, linewidth=0.5, alpha=0.45)
-            axes.plot(x, _mean(y, axis=1), "o-", color=BLUE, markersize=2.5, linewidth=1.4)
-            axes.axhline(
-                float(_mean(saved.values(CONTROL, measure), axis=0)), color=GREY, linewidth=0.7, linestyle="--"
-            )
+            for mode in modes:
+                _curve(axes, saved, target, mode, measure, graded=graded)
             if i == 0:
                 panel_title(axes, _title(measure))
             if k == 0:
@@ -185,6 +198,22 @@ def levels(saved: SavedSweep) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("factor of its output" if graded else "level")
     return figure
+
+
+def _curve(axes: Axes, saved: SavedSweep, target: str, mode: str, measure: str, *, graded: bool) -> None:
+    """One measure of one mode against the level; nothing where there is no number."""
+    rows = [row for row in saved.cases if row["target"] == target and row["mode"] == mode and row["level"]]
+    found = {float(row["level"]): row["group"] for row in rows}
+    control, colour = saved.control(mode), VERMILLION if mode == "refit" else BLUE
+    found[1.0 if graded or target == "connections below" else 0.0] = control
+    x = sorted(found)
+    y = np.array([saved.values(found[level], measure) for level in x])
+    if not np.isfinite(y).any():
+        return
+    axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.45)
+    axes.plot(x, _mean(y, axis=1), "o-", color=colour, markersize=2.5, linewidth=1.4)
+    before = float(_mean(saved.values(control, measure), axis=0))
+    axes.axhline(before, color=GREY if mode == "transplant" else colour, linewidth=0.7, linestyle="--")
 
 
 @styled
@@ -280,25 +309,33 @@ def _kymograph(axes: Axes, arrays: Mapping[str, np.ndarray], prefix: str, top: f
 
 @styled
 def timecourse(saved: SavedSweep) -> Figure:
-    """Length of the population vector over a timed trial, mean over headings of the first network; window shaded."""
+    """Length of the population vector and turning of the bump over a timed trial, mean over headings of one network."""
     names = [name for name, found in saved.arrays.items() if "rest/vector_length" in found]
-    caption = f"{saved.origin}; shown is {saved.members[0] if saved.members else 'none'}, mean over headings at rest."
-    figure = new_figure("Before, during and after", caption, height=3.0)
-    axes = figure.subplots()
+    caption = (
+        f"{saved.origin}; shown is {saved.members[0] if saved.members else 'none'}, mean over headings at rest; "
+        "shaded: the window. Turned: heading since the start of the window."
+    )
+    figure = new_figure("Before, during and after", caption, height=4.2)
     if not names:
-        blank(axes, "not a timed sweep")
+        blank(figure.subplots(), "not a timed sweep")
         return figure
+    length, turned = figure.subplots(2, 1, sharex=True)
     start, end = saved.arrays[names[0]]["rest/window_s"].tolist()
-    axes.axvspan(start, end, color=PALE, linewidth=0)
+    for axes in (length, turned):
+        axes.axvspan(start, end, color=PALE, linewidth=0)
     for k, name in enumerate(names):
         found = saved.arrays[name]
+        time, heading = found["rest/time_s"], found["rest/decoded_heading_rad"].astype(float)
         colour = BLACK if name == CONTROL else CYCLE[k % len(CYCLE)]
         line = "-" if k <= len(CYCLE) else "--"
-        axes.plot(found["rest/time_s"], found["rest/vector_length"].mean(axis=1), line, color=colour, label=name)
-    axes.set_xlabel("time (s)")
-    axes.set_ylabel("length of the population vector")
-    axes.set_ylim(0, 1)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=5.5)
+        length.plot(time, found["rest/vector_length"].mean(axis=1), line, color=colour, label=name)
+        since = np.rad2deg(heading - heading[int(np.argmin(np.abs(time - start)))])
+        turned.plot(time, since.mean(axis=1), line, color=colour)
+    turned.set_xlabel("time (s)")
+    turned.set_ylabel("turned (deg)")
+    length.set_ylabel("length of the\npopulation vector")
+    length.set_ylim(0, 1)
+    length.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), fontsize=5.5)
     return figure
 
 

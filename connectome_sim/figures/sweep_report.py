@@ -10,8 +10,9 @@ from connectome_sim.records import Manifest
 
 Row = Mapping[str, str]
 
-_SUMMARY = ("group", "measure", "paired", "control_mean", "case_mean", "difference", "low", "high")
+_SUMMARY = ("group", "mode", "measure", "paired", "control_mean", "case_mean", "difference", "low", "high")
 _MORE = ("effect_size", "p", "p_adjusted", "control_failed_share", "case_failed_share")
+_DONE = ("case", "kind", "mode", "neurons", "connections", "synapses")
 _LITERATURE = ("evidence", "target", "method", "effect", "source", "checked", "verdict", "reason")
 
 
@@ -43,9 +44,17 @@ def report(
         parts.append("no published experiment.</p>" + table(literature, _LITERATURE))
     for name, content in images.items():
         parts.append(f"<h2>{escape(name)}</h2>{picture(name, content)}")
+    parts.append("<h2>What was done</h2><p>Neurons aimed at, connections changed, synapses silenced; of a rewired ")
+    parts.append("connectome: how many fewer there are, net. In the first network.</p>" + table(_done(cases), _DONE))
     parts.append("<h2>Differences to the intact control</h2><p>Paired by network; interval: 95 %, BCa bootstrap over ")
     parts.append("networks; p: Wilcoxon's signed-rank test, adjusted after Benjamini and Hochberg over this table.</p>")
     parts.append(table(summary, (*_SUMMARY, *_MORE)))
     if bad:
         parts.append("<h2>Cases that failed</h2>" + table(bad, ("case_id", "status", "reason")))
     return page("Ablation sweep", "".join(parts))
+
+
+def _done(cases: Sequence[Row]) -> list[Row]:
+    """One row for each case but the controls."""
+    first = {row["case"]: row for row in reversed(cases) if row["kind"] != "control"}
+    return [row for row in cases if first.get(row["case"]) is row]

@@ -2,7 +2,7 @@
 
 Layout (format version 1)::
 
-    manifest.json  config.yaml  cases.csv  summary.csv  literature.csv  arrays/  figures/  report.html
+    manifest.json  config.yaml  cases.csv  summary.csv  literature.csv  arrays/  refits/  figures/  report.html
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from connectome_sim.errors import RunFolderError
 from connectome_sim.records import atomic
 from connectome_sim.records.arrays import read_arrays, write_arrays
 from connectome_sim.records.manifest import Manifest
+
+LONGEST = 100  # characters of a name that go into that of a file (chosen)
 
 Table = Sequence[Mapping[str, str]]
 
@@ -61,6 +64,11 @@ class SweepFolder:
     def arrays(self) -> Path:
         """``arrays/``: one file per case of the first member, for figures."""
         return self.path / "arrays"
+
+    @property
+    def refits(self) -> Path:
+        """``refits/``: the run folders of new fits, where there are any."""
+        return self.path / "refits"
 
     @property
     def figures(self) -> Path:
@@ -126,4 +134,9 @@ class SweepFolder:
         return read_arrays(path) if path.exists() else {}
 
     def _arrays_of(self, case: str) -> Path:
-        return self.arrays / f"{re.sub(r'[^A-Za-z0-9.]+', '_', case)}.h5"
+        return self.arrays / f"{slug(case)}.h5"
+
+
+def slug(name: str) -> str:
+    """A file name for the name of a case or member: readable, and another one for every other name."""
+    return f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)[:LONGEST]}_{zlib.crc32(name.encode()):08x}"

@@ -87,6 +87,7 @@ def simulate(
     options: SolveOptions,
     *,
     observe: Callable[[Trajectory], Tensor] | None = None,
+    observed: Int[Tensor, " observed"] | None = None,
     chunk: int = 500,
 ) -> Simulation:
     """Run forward without a gradient and keep only what ``observe`` makes of the rates, in memory for ``chunk`` steps.
@@ -97,6 +98,7 @@ def simulate(
         drive: angular velocity and current.
         options: backend, method, step or tolerances.
         observe: maps rates [t, B, N] to observations [t, ...]; called once per chunk; the rates themselves if None.
+        observed: indices of the neurons whose rates ``observe`` gets; all N of them if None.
         chunk: drive steps at a time. The result does not depend on it for one-step methods with a fixed step.
 
     Returns:
@@ -108,11 +110,11 @@ def simulate(
     if chunk < 1:
         raise ShapeError(f"simulate, field 'chunk': got {chunk}, wanted at least 1 step")
     observe = observe or torch.clone
-    state, observed = initial, []
+    state, kept = initial, []
     status = torch.zeros(initial.shape[0], dtype=torch.int32, device=initial.device)
     for first in range(0, drive.n_steps, chunk):
-        result = solve(network, state, drive[first : first + chunk], options)
-        observed.append(observe(result.rates if first == 0 else result.rates[1:]))
+        result = solve(network, state, drive[first : first + chunk], options, observed=observed)
+        kept.append(observe(result.rates if first == 0 else result.rates[1:]))
         status = torch.where(status == Status.OK, result.status, status)
         state = result.final
-    return Simulation(times=drive.times, observed=torch.cat(observed), final=state.clone(), status=status)
+    return Simulation(times=drive.times, observed=torch.cat(kept), final=state.clone(), status=status)

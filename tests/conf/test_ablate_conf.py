@@ -10,8 +10,9 @@ from connectome_sim.ablation.probes import HeldOut, TimedTrial
 from connectome_sim.ablation.targets import Target
 from connectome_sim.cli import main
 from connectome_sim.config import AblateConfig, compose, to_yaml, typed
-from connectome_sim.errors import ConnectomeSimError
-from connectome_sim.resources import conf_dir
+from connectome_sim.config.ablate import SHIPPED
+from connectome_sim.errors import ConfigError, ConnectomeSimError
+from connectome_sim.resources import conf_dir, data_dir
 
 BUNDLES = sorted(path.stem for path in (conf_dir() / "ablation").glob("*.yaml"))
 
@@ -55,6 +56,8 @@ def test_a_case_can_be_written_on_the_command_line() -> None:
         ("ablation.held_out.step=0.003", "divided by a whole number"),
         ("ablation.held_out.seed=-1", "wanted zero or more"),
         ("run=[a,a]", "each once"),
+        ("ensemble=hemibrain_ring", "or an ensemble, or neither"),
+        ("members=[0]", "wanted members of an ensemble"),
         ("threads=0", "at least 1"),
         ("ablation.timed={start: 3.0, end: 2.0}", "0 < start < end"),
     ],
@@ -63,6 +66,19 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_read(override: str, 
     with pytest.raises(ConnectomeSimError, match=words) as error:
         compose("ablate", ["run=[runs/one]", override])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("numbers", ["[1,1]", "[-1]"])
+def test_members_that_cannot_be_meant_are_refused(numbers: str) -> None:
+    with pytest.raises(ConfigError, match="from 0, each once"):
+        compose("ablate", [f"members={numbers}"])
+
+
+def test_the_networks_that_ship_are_perturbed_where_none_are_named() -> None:
+    assert compose("ablate", []).chosen_ensemble == SHIPPED
+    assert compose("ablate", ["ensemble=mine", "members=[0,2]"]).chosen_ensemble == "mine"
+    assert compose("ablate", ["run=[runs/one]"]).chosen_ensemble == ""
+    assert (data_dir() / "ensembles" / SHIPPED).is_dir()
 
 
 def test_a_run_that_is_not_there_is_an_error_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

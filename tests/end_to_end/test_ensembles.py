@@ -15,6 +15,7 @@ from connectome_sim.connectome import download
 from connectome_sim.errors import ConfigError, DataError, RunFolderError
 from connectome_sim.records import EnsembleRecord, RunFolder, read_arrays, read_network
 from connectome_sim.resources import data_dir
+from tests.end_to_end.test_ablate import TINY as SHORT
 from tests.end_to_end.test_runs import TINY
 
 SEEDS = 4
@@ -123,6 +124,22 @@ def test_a_member_is_looked_at_as_a_run(
     assert "seeds {'fit': 2, 'held_out': 2}, wanted member 1 of hemibrain_ring" in capsys.readouterr().err
     assert main(["figures", "member=7", f"out={tmp_path / 'none'}"]) == 1
     assert "member: got 7, wanted 0 to 3" in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
+def test_a_sweep_perturbs_the_networks_of_an_ensemble_as_those_of_its_runs(
+    runs: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [
+        "~ablation.sets.silenced",
+        "~ablation.sets.nulls",
+        "ablation.cases=[{perturb: [{kind: output, target: {type: [PEN_a]}}]}]",
+        *SHORT,
+    ]
+    assert main(["ablate", f"ensemble={made}", "members=[3,1]", f"out={tmp_path / 'a'}", *settings]) == 0
+    assert main(["ablate", f"run=[{runs}/seed3,{runs}/seed1]", f"out={tmp_path / 'b'}", *settings]) == 0
+    assert (tmp_path / "a" / "cases.csv").read_bytes() == (tmp_path / "b" / "cases.csv").read_bytes()
+    assert main(["ablate", f"ensemble={made}", "members=4", f"out={tmp_path / 'c'}", *settings]) == 1
+    assert "member: got 4, wanted 0 to 3" in capsys.readouterr().err and not (tmp_path / "c").exists()
 
 
 @pytest.mark.real_data

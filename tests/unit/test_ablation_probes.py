@@ -39,7 +39,7 @@ SHORT = replace(
     cue_duration_s=0.2,
     settle_duration_s=0.2,
 )
-TRIAL = TimedTrial(duration=0.5, start=0.1, end=0.3, protocol=SHORT, step=1e-3, method="rk4")
+TRIAL = TimedTrial(duration=0.5, start=0.1, end=0.3, protocol=SHORT, step=1e-3, method="rk4", precision="float64")
 EPG, PEN, LEFT, DELTA7 = (
     Target(type=("EPG",)),
     Target(type=("PEN_a",)),

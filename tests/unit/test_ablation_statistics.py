@@ -31,6 +31,7 @@ def rows(group: str, values: list[float | None], *, status: str = "ok", measure:
     blank = dict.fromkeys(HeldOut().measures, "")
     return [
         {"case_id": f"{k}/{group}", "group": group, "kind": "control" if group == "intact" else "perturbation",
+         "mode": "transplant",
          "member": f"seed {k}", "status": status, **blank, measure: "" if value is None else repr(value)}
         for k, value in enumerate(values)
     ]  # fmt: skip

@@ -1,0 +1,173 @@
+"""New fits for the rows of a sweep: of a lesioned or rewired connectome, as the member was fitted. Prints nothing.
+
+Each is a run folder in ``refits/`` of the sweep folder, which every other verb reads; a sweep that was stopped goes on
+with it from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+
+from connectome_sim.ablation.lesion import lesioned
+from connectome_sim.ablation.members import Member, Subject, intact
+from connectome_sim.ablation.plan import OF_A_REFIT, Planned
+from connectome_sim.build.ensembles import load_ensemble
+from connectome_sim.build.fitting import named_parameters, resume_fit, run_fit
+from connectome_sim.config import AblateConfig, ConnectomeConfig, FitConfig, saved_config
+from connectome_sim.connectome.connectome import Connectome
+from connectome_sim.connectome.io import hdf5
+from connectome_sim.errors import ConfigError
+from connectome_sim.evaluate import Protocol
+from connectome_sim.model.parameters import FAMILIES
+from connectome_sim.records import RunFolder, atomic, read_network, read_parameters
+from connectome_sim.records.sweep_folder import slug
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """How a member came about.
+
+    Attributes:
+        config: of its fit.
+        parameters: ``family/name`` -> fitted value.
+    """
+
+    config: FitConfig
+    parameters: Values
+
+
+def origins(config: AblateConfig) -> tuple[Origin, ...]:
+    """The fits of the networks that a configuration names, in their order.
+
+    Raises:
+        RunFolderError, ConfigError, DataError: no such run or ensemble.
+    """
+    if not config.chosen_ensemble:
+        return tuple(
+            Origin(saved_config(Path(run)), _values(read_parameters(RunFolder.open(run).parameters)))
+            for run in config.run
+        )
+    ensemble = load_ensemble(config.chosen_ensemble)
+    return tuple(
+        Origin(ensemble.config_of(number), _values(named_parameters(ensemble[number].parameters)))
+        for number in config.members or range(len(ensemble))
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Refits:
+    """Makes new fits.
+
+    Attributes:
+        folder: where their run folders go.
+        origins: member -> how it came about.
+        budget: share of the iterations of each stage of the member's own fit, at least one each.
+        protocol: of the held-out walks that each run folder is measured with.
+        stop: set where the sweep is interrupted.
+    """
+
+    folder: Path
+    origins: Mapping[str, Origin]
+    budget: float
+    protocol: Protocol
+    stop: Event = field(default_factory=Event)
+
+    def __call__(self, planned: Planned, connectome: Connectome) -> tuple[Subject, dict[str, float]]:
+        """The network of a new fit, ready to be measured, and the measures of the fit.
+
+        - ``parameter_distance``: root mean square difference to the member's own parameters over those that both have
+          and that were fitted: logarithms of gains, time constants and velocity gains, thresholds as they are;
+        - ``fit_loss``: total loss on the validation trials;
+        - ``fit_iterations``: of all stages.
+
+        Raises:
+            FitError: the fit diverged or could not start.
+            ConfigError, SelectionError: a connectome that cannot be fitted as the member was.
+        """
+        member, case = planned.member, planned.case
+        origin = self.origins[member.name]
+        left = lesioned(connectome, case.perturbations, member.fitted.velocity_input)
+        place = self.folder / slug(case.name)
+        atomic.make_folder(place)
+        source = place / f"{slug(member.name)}.h5"
+        hdf5.write(left, source)
+        config = self.config(origin, place / slug(member.name), source)
+        folder = self._fitted(config)
+        (network,) = read_network(folder.network)
+        found = _values(read_parameters(folder.parameters))
+        metrics = folder.metrics()
+        distance = _distance(origin, found)
+        measures = (distance, metrics["validation_total"], float(config.fit.n_iterations))
+        named = dict(zip(OF_A_REFIT, measures, strict=True))
+        return intact(Member(member.name, member.seed, hdf5.read(folder.connectome), network)), named
+
+    def config(self, origin: Origin, run: Path, source: Path) -> FitConfig:
+        """The member's own configuration with another connectome, the budget, and a short evaluation."""
+        own = origin.config
+        stages = tuple(replace(stage, iterations=math.ceil(self.budget * stage.iterations)) for stage in own.fit.stages)
+        evaluation = replace(own.evaluation, which=("walking",), protocol=self.protocol)
+        connectome = ConnectomeConfig(source=str(source), classes=own.connectome.wanted_classes)
+        return replace(
+            own,
+            run=str(run),
+            connectome=connectome,
+            fit=replace(own.fit, stages=stages),
+            evaluation=evaluation,
+            success={},
+            resume=False,
+            threads=None,
+            progress=False,
+            figures=False,
+        )
+
+    def _fitted(self, config: FitConfig) -> RunFolder:
+        path = Path(config.run)
+        if path.exists() and not ((path / "manifest.json").exists() and (path / "connectome.h5").exists()):
+            shutil.rmtree(path)  # stopped while it was made
+        if not path.exists():
+            return run_fit(config, stop=self.stop.is_set).folder
+        folder = RunFolder.open(path)
+        if folder.manifest().status == "succeeded":
+            return folder
+        own = replace(saved_config(path), threads=None, progress=False, figures=False)
+        return resume_fit(own, stop=self.stop.is_set).folder
+
+
+def refits(config: AblateConfig, folder: Path, members: tuple[Member, ...]) -> Refits:
+    """What makes the new fits of a sweep.
+
+    Raises:
+        ConfigError: networks without the configuration of their fits.
+    """
+    found = origins(config)
+    if [one.config.seed for one in found] != [member.seed for member in members]:
+        raise ConfigError(
+            "ablation.modes: got refit for networks that are not those of run=... or ensemble=..., wanted networks "
+            "whose fits are known"
+        )
+    by_name = {member.name: one for member, one in zip(members, found, strict=True)}
+    return Refits(folder, by_name, config.ablation.refit_budget, config.ablation.held_out.protocol)
+
+
+def _values(parameters: Mapping[str, object]) -> dict[str, float]:
+    return {name: float(value) for name, value in parameters.items()}  # type: ignore[arg-type]
+
+
+def _distance(origin: Origin, found: Values) -> float:
+    spec, squares = origin.config.parameters, []
+    for name in origin.parameters.keys() & found.keys():
+        family = name.partition("/")[0]
+        if family not in spec.trainable or family not in FAMILIES:
+            continue
+        a, b = origin.parameters[name], found[name]
+        squares.append((math.log(a / b) if spec.bounds[family].scale == "log" else a - b) ** 2)
+    return float(np.sqrt(np.mean(squares))) if squares else math.nan
