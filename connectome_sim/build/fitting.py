@@ -91,11 +91,12 @@ def run_fit(
     return _carry_out(config, folder, connectome, wired, resume=None, stop=stop)
 
 
-def resume_fit(config: FitConfig) -> FitOutcome:
+def resume_fit(config: FitConfig, *, stop: Callable[[], bool] = lambda: False) -> FitOutcome:
     """Go on with the run in ``config.run`` from its last checkpoint, exactly as if it had never stopped.
 
     Args:
         config: from ``saved_config(run)``.
+        stop: asked after every iteration whether to give up, as if interrupted.
 
     Raises:
         RunFolderError: no run folder, one of a newer format, or a damaged checkpoint.
@@ -103,7 +104,7 @@ def resume_fit(config: FitConfig) -> FitOutcome:
     """
     use_threads(config.threads)
     folder = RunFolder.open(config.run)
-    _check_same(folder, config)
+    check_same(folder, config)
     if folder.connectome.exists():
         connectome = hdf5.read(folder.connectome)
     else:  # stopped before it was written
@@ -112,7 +113,7 @@ def resume_fit(config: FitConfig) -> FitOutcome:
     state = None
     if any(folder.checkpoints.glob("*.safetensors")):
         state = FitState(*folder.last_checkpoint())
-    return _carry_out(config, folder, connectome, wiring(config, connectome), resume=state)
+    return _carry_out(config, folder, connectome, wiring(config, connectome), resume=state, stop=stop)
 
 
 def _create(config: FitConfig, connectome: Connectome, notes: Mapping[str, str], *, solver: str) -> RunFolder:
@@ -155,7 +156,8 @@ def _seeds(config: FitConfig) -> dict[str, int]:
     return {"fit": config.seed, "held_out": config.held_out_seed, **drawn}
 
 
-def _check_same(folder: RunFolder, config: FitConfig) -> None:
+def check_same(folder: RunFolder, config: FitConfig) -> None:
+    """Raise a RunFolderError unless the run in a folder has this configuration."""
     if folder.manifest().config_sha256 != config_hash(semantics(config)):
         raise RunFolderError(
             f"{folder.path / CONFIG}: is not the configuration that this run was started with (its hash differs from "

@@ -98,6 +98,8 @@ def spectral_start(
 ) -> None:
     """Set the parameters to the spectral start; those that a fit may move are jittered.
 
+    Gains of single connections start at those of their type pairs.
+
     Families with a start of their own in the spec keep it. Gains and thresholds beyond their bounds are put just
     inside.
 
@@ -116,7 +118,7 @@ def spectral_start(
     mean_input = np.array([at_rest[types == k].mean() for k in range(wiring.n_types)])
     stated = parameters.spec.start
     if "gain" not in stated:
-        _set_groups(parameters, "gain", table)
+        _set_groups(parameters, "gain", table if parameters.by_type else table[np.ix_(types, types)])
     if "threshold" not in stated:
         _set_groups(parameters, "threshold", mean_input - rest_input)
     for family, value in (("time_constant", options.time_constant), ("velocity_gain", options.velocity_gain)):
@@ -169,9 +171,14 @@ def _inhibition(matrix: np.ndarray, wiring: Wiring, options: SpectralStart, *, f
 
 
 def _set_groups(parameters: Parameters, family: str, values: np.ndarray) -> None:
-    """Set a family from a table by type (pair); groups that cover several entries get their (geometric) mean."""
+    """Set a family from a table by type, type pair or pair of neurons.
+
+    Groups that cover several entries get their (geometric) mean.
+    """
     names = parameters.names(family)
-    if family == "gain":
+    if family == "gain" and not parameters.by_type:
+        new = values[parameters.gain_group.cpu().numpy() >= 0]
+    elif family == "gain":
         group = parameters.gain_group.cpu().numpy()
         new = np.array([np.exp(np.log(values[group == g]).mean()) for g in range(len(names))])
     else:
