@@ -100,7 +100,7 @@ def _cases(config: StudyConfig, out: Path) -> list[_Case]:
     cases: list[_Case] = []
     for name, overrides in config.study.cases.items():
         shared = config.study.recipes[config.circuit]
-        fit = compose("fit", [*shared, *overrides, *config.overrides, f"name={config.study.name}"])
+        fit = compose("fit", [*shared, *overrides, *config.overrides])
         folder = out / RUNS / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
         if unknown := sorted(set(config.study.measures) - measured(fit)):
             raise ConfigError(f"study.measures: got {unknown[0]!r}, which the fits of {name!r} do not measure")

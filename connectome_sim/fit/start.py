@@ -96,7 +96,21 @@ def ring_mode(weights: FloatArray, ring_angle: FloatArray, mask: BoolArray) -> R
 def spectral_start(
     parameters: Parameters, wiring: Wiring, activation: Activation, options: SpectralStart, random: Generator
 ) -> None:
-    """Set the parameters to the spectral start; those that a fit may move are jittered.
+    """Set the parameters to the spectral start; those that a fit may move are jittered (`place`, then `jitter`)."""
+    place(parameters, wiring, activation, options)
+    jitter(parameters, options, random)
+
+
+def jitter(parameters: Parameters, options: SpectralStart, random: Generator) -> None:
+    """Move every raw number that a fit may move by a normal deviate."""
+    with torch.no_grad():
+        for raw in parameters.raw.values():
+            if raw.requires_grad:
+                raw += torch.as_tensor(options.jitter * random.standard_normal(raw.shape), dtype=raw.dtype)
+
+
+def place(parameters: Parameters, wiring: Wiring, activation: Activation, options: SpectralStart) -> None:
+    """Set the parameters to the spectral start as it is.
 
     Gains of single connections start at those of their type pairs.
 
@@ -124,10 +138,6 @@ def spectral_start(
     for family, value in (("time_constant", options.time_constant), ("velocity_gain", options.velocity_gain)):
         if family not in stated:
             parameters.set_(family, value)
-    with torch.no_grad():
-        for raw in parameters.raw.values():
-            if raw.requires_grad:
-                raw += torch.as_tensor(options.jitter * random.standard_normal(raw.shape), dtype=raw.dtype)
 
 
 def _inhibitory(wiring: Wiring) -> np.ndarray:
