@@ -218,12 +218,12 @@ def _text(value: object) -> str:
 
 def markdown(cases: Sequence[CaseSummary], measures: Sequence[str]) -> str:
     """The summary as a table: medians with quartiles in brackets."""
-    head = ["case", "parameters", "succeed", *(_words(name) for name in measures), "s per fit"]
+    head = ["case", "parameters", "succeed", *(_words(name) for name in measures)]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for case in cases:
         row = [case.case, f"{case.n_parameters:,}", f"{case.succeeded} of {case.fits}"]
         row += [_quartiles(case.measures[name]) for name in measures]
-        lines.append("| " + " | ".join([*row, f"{case.wall_s:.0f}"]) + " |")
+        lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -200,9 +200,9 @@ BAD_VALUES = [  # override, error, what the message must name
     ("parameters.bounds.time_constant.low=-0.1", ParameterError, "parameters.bounds.time_constant"),
     ("parameters.trainable=[foo]", ParameterError, "trainable"),
     ("parameters.trainable=[]", ConfigError, "trainable"),
-    ("gains=synapse", ConfigError, "parameters.gains"),  # with Gauss-Newton steps
-    ("+connectome.deviations.foo=1", ConfigError, "'foo'"),
-    ("+connectome.deviations.mirror_symmetry=2", ConfigError, "wanted 0 to 1"),
+    ("parameters.gains=synapse", ConfigError, "parameters.gains"),  # with Gauss-Newton steps
+    ("connectome.deviations.foo=1", ConfigError, "'foo'"),
+    ("connectome.deviations.mirror_symmetry=2", ConfigError, "wanted 0 to 1"),
     ("parameters.thresholds=pair", ParameterError, "thresholds"),
     ("parameters.bounds.time_constant.low=0.008", StepError, "solve.step"),  # less than two steps of 5 ms
     ("solve.step=0.003", StepError, "step"),
@@ -336,7 +336,7 @@ def test_fit_explains_itself_with_examples_and_lists_the_groups(capfd: pytest.Ca
     assert main(["fit", "--help"]) == 0
     out = capfd.readouterr().out
     assert "connectome-sim fit +experiment=quickstart" in out
-    assert "gains: ei, global, pair, type" in out
+    assert "gains: ei, global, pair, synapse, type" in out
     assert "experiment: hemibrain_core, hemibrain_ring, quickstart" in out
 
 

@@ -52,6 +52,6 @@ def test_equal_values_have_an_interval_of_no_width() -> None:
 def test_the_table_has_a_line_for_every_case_also_without_results() -> None:
     cases = summarise(fits("a", [1.0, 3.0]) + fits("b", [math.nan]), ["error_deg"])
     assert markdown(cases, ["error_deg"]).splitlines()[2:] == [
-        "| a | 50 | 2 of 2 | 2 (1.5-2.5) | 10 |",
-        "| b | 50 | 0 of 1 | - | 10 |",
+        "| a | 50 | 2 of 2 | 2 (1.5-2.5) |",
+        "| b | 50 | 0 of 1 | - |",
     ]
