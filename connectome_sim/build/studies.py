@@ -168,9 +168,7 @@ def _concluded(config: StudyConfig, out: Path, cases: Sequence[_Case]) -> StudyO
     summary = summarise(fits, measures)
     table = markdown(summary, measures)
     bounds = ", ".join(f"{name} {_bound(low, high)}" for name, (low, high) in cases[0].config.success.items())
-    dataset = RunFolder.open(next(iter(sorted(cases[0].folder.glob("seed_*"))))).manifest() if fits else None
-    origin = "" if dataset is None else f"{dataset.dataset} {dataset.dataset_version}".strip()
-    saved = SavedStudy(config.study.title, origin, bounds, fits, summary, measures)
+    saved = SavedStudy(config.study.title, _origin(cases), bounds, fits, summary, measures)
     _write_runs(out, fits, measures)
     atomic.write_text(out / "summary.csv", _csv([_flat(case) for case in summary]))
     atomic.write_text(out / "table.md", table)
@@ -180,6 +178,14 @@ def _concluded(config: StudyConfig, out: Path, cases: Sequence[_Case]) -> StudyO
         paths.append(out / f"{config.study.name}_{config.circuit}.{ending}")
         atomic.write_bytes(paths[-1], rendered(figure, ending))
     return StudyOutcome(fits, summary, table, tuple(paths))
+
+
+def _origin(cases: Sequence[_Case]) -> str:
+    """The data of the first fit that there is."""
+    for path in (path for case in cases for path in sorted(case.folder.glob("seed_*/manifest.json"))):
+        manifest = RunFolder.open(path.parent).manifest()
+        return f"{manifest.dataset} {manifest.dataset_version}".strip()
+    return "no data"
 
 
 def _bound(low: float | None, high: float | None) -> str:

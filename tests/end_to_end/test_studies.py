@@ -89,6 +89,11 @@ def test_some_cases_alone_leave_the_rows_of_the_others(copied: Path) -> None:
     assert [(fit.case, fit.seed) for fit in said] == [("pair", 2)] and len(outcome.fits) == 7
 
 
+def test_a_study_whose_first_case_has_no_fit_yet_says_what_there_is(tmp_path: Path) -> None:
+    outcome = run_study(config(tmp_path / "out", seeds=1, only=("E/I",)))
+    assert [(case.case, case.fits) for case in outcome.cases] == [("E/I", 1)]
+
+
 def test_a_folder_with_other_fits_is_refused(copied: Path) -> None:
     with pytest.raises(RunFolderError, match="not the configuration"):
         run_study(config(copied, overrides=("fit.candidates=3",)))
