@@ -235,8 +235,10 @@ def markdown(cases: Sequence[CaseSummary], measures: Sequence[str]) -> str:
 
 def _words(measure: str) -> str:
     """``walking_error_10s_median_deg`` -> "walking error 10s median, deg"."""
-    name, _, unit = measure.rpartition("_")
-    return f"{name} {unit}".replace("_", " ") if unit == "share" else f"{name}, {unit}".replace("_", " ")
+    for ending, unit in (("_deg_per_s", " deg/s"), ("_deg", ", deg")):
+        if measure.endswith(ending):
+            return measure.removesuffix(ending).replace("_", " ") + unit
+    return measure.replace("_", " ")
 
 
 def _quartiles(spread: Spread) -> str:

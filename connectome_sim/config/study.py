@@ -12,6 +12,7 @@ MEASURES = (
     "walking_error_60s_median_deg",
     "rest_drift_60s_median_deg",
     "rest_drift_60s_max_deg",
+    "gain_at_120_deg_per_s",
     "bump_present_share",
 )
 
