@@ -17,6 +17,7 @@ from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
 from connectome_sim.build.objects import circuit, source, wiring
 from connectome_sim.build.scores import score_table
 from connectome_sim.build.solutions import run_solutions
+from connectome_sim.build.studies import StudyOutcome, run_study
 from connectome_sim.build.sweep import Ended, Member, run_evaluations, run_fits
 from connectome_sim.build.verbs import run_evaluate, run_export, run_figures
 
@@ -26,6 +27,7 @@ __all__ = [
     "EnsembleMember",
     "FitOutcome",
     "Member",
+    "StudyOutcome",
     "SweepOutcome",
     "circuit",
     "ensemble_members",
@@ -43,6 +45,7 @@ __all__ = [
     "run_fit",
     "run_fits",
     "run_solutions",
+    "run_study",
     "score_table",
     "source",
     "wiring",

@@ -104,7 +104,7 @@ def resume_fit(config: FitConfig, *, stop: Callable[[], bool] = lambda: False) -
     """
     use_threads(config.threads)
     folder = RunFolder.open(config.run)
-    _check_same(folder, config)
+    check_same(folder, config)
     if folder.connectome.exists():
         connectome = hdf5.read(folder.connectome)
     else:  # stopped before it was written
@@ -156,7 +156,8 @@ def _seeds(config: FitConfig) -> dict[str, int]:
     return {"fit": config.seed, "held_out": config.held_out_seed, **drawn}
 
 
-def _check_same(folder: RunFolder, config: FitConfig) -> None:
+def check_same(folder: RunFolder, config: FitConfig) -> None:
+    """Raise a RunFolderError unless the run in a folder has this configuration."""
     if folder.manifest().config_sha256 != config_hash(semantics(config)):
         raise RunFolderError(
             f"{folder.path / CONFIG}: is not the configuration that this run was started with (its hash differs from "

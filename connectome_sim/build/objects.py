@@ -13,6 +13,7 @@ from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5, hemibrain
 from connectome_sim.errors import DataError, SelectionError
 from connectome_sim.model import Wiring
+from connectome_sim.tasks import generator
 
 
 def source(config: ConnectomeConfig) -> Connectome:
@@ -46,12 +47,15 @@ def labelled(connectome: Connectome, config: ConnectomeConfig) -> Connectome:
 
 
 def circuit(config: ConnectomeConfig) -> Connectome:
-    """The circuit that the configuration asks for: selected, labelled, signed.
+    """The circuit that the configuration asks for: selected, labelled, signed, and changed by what deviates.
 
     Raises:
         DataError, SelectionError, ConfigError: see `source`, `labelled` and `signed`.
     """
-    return signed(labelled(source(config), config), signs=config.signs, sign_overrides=config.sign_pairs)
+    found = signed(labelled(source(config), config), signs=config.signs, sign_overrides=config.sign_pairs)
+    for number, deviation in enumerate(config.build_deviations()):
+        found = deviation(found, generator(config.draw_seed, "null", number))
+    return found
 
 
 def wiring(config: FitConfig, connectome: Connectome) -> Wiring:

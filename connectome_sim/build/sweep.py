@@ -9,7 +9,7 @@ from threading import Event
 
 import torch
 
-from connectome_sim.build.fitting import FitOutcome, run_fit
+from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
 from connectome_sim.build.verbs import run_evaluate
 from connectome_sim.config import EvaluateConfig, FitConfig
 from connectome_sim.errors import ConfigError, ConnectomeSimError
@@ -23,17 +23,19 @@ class Member:
     Attributes:
         config: what to fit.
         notes: as in `run_fit`.
+        resume: go on with the run in its folder.
     """
 
     config: FitConfig
     notes: Mapping[str, str] = field(default_factory=dict)
+    resume: bool = False
 
 
 Ended = FitOutcome | ConnectomeSimError
 
 
 def run_fits(members: Sequence[Member], *, on_end: Callable[[Member, Ended], None] | None = None) -> tuple[Ended, ...]:
-    """Fit several members side by side. Each gives what `run_fit` gives alone, in a run folder of its own.
+    """Fit several members side by side. Each gives what `run_fit` (or `resume_fit`) gives alone, in its own run folder.
 
     Args:
         members: what to fit. They share the largest number of threads that one of them states, or PyTorch's own.
@@ -55,8 +57,11 @@ def run_fits(members: Sequence[Member], *, on_end: Callable[[Member, Ended], Non
     stop = Event()
 
     def work(member: Member) -> Ended:
+        config = replace(member.config, threads=None)
         try:
-            return run_fit(replace(member.config, threads=None), notes=member.notes, stop=stop.is_set)
+            if member.resume:
+                return resume_fit(config, stop=stop.is_set)
+            return run_fit(config, notes=member.notes, stop=stop.is_set)
         except ConnectomeSimError as error:
             return error
 

@@ -15,7 +15,7 @@ from connectome_sim.errors import ConnectomeSimError, FitError
 # PyTorch's idle threads sleep instead of spinning on the cores that our kernels use. Read when PyTorch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_HYDRA_VERBS = ("fit", "evaluate", "analyze", "ablate", "figures", "export", "ensemble", "solutions")
+_HYDRA_VERBS = ("fit", "evaluate", "analyze", "ablate", "figures", "export", "ensemble", "solutions", "study")
 
 OK, ERROR, FAILED_FIT, INTERRUPTED = 0, 1, 2, 130
 
@@ -32,6 +32,7 @@ Fits the dynamics of a head-direction circuit to its connectome, and measures, a
   export     write the fitted networks of runs or of an ensemble as plain arrays
   ensemble   collect the parameters of many fits in one folder
   solutions  how alike the members of an ensemble are, and what the data leave open
+  study      fit many cases that differ in one respect, with many seeds, and compare them
   data       list, inspect and download connectomes
 
   connectome-sim fit +experiment=quickstart      a first result within minutes, without any download

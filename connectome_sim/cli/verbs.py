@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from connectome_sim.analysis.studies import Fitted
 from connectome_sim.build import (
     Ended,
     FitOutcome,
@@ -26,6 +27,7 @@ from connectome_sim.build import (
     run_fit,
     run_fits,
     run_solutions,
+    run_study,
     score_table,
 )
 from connectome_sim.build.members import member_run
@@ -41,6 +43,7 @@ from connectome_sim.config import (
     FiguresConfig,
     FitConfig,
     SolutionsConfig,
+    StudyConfig,
     compose,
     register,
     saved_config,
@@ -234,6 +237,27 @@ def solutions(arguments: list[str]) -> int:
         return OK
 
     return hydra_app.run("solutions", arguments, job)
+
+
+def study(arguments: list[str]) -> int:
+    """``connectome-sim study``: exit code 0 whatever the fits came to; failures are rows."""
+    register("study")
+    configs: list[StudyConfig] = []
+
+    def job(config: Any) -> int:
+        configs.append(typed(StudyConfig, config))
+        return OK
+
+    def say(fit: Fitted) -> None:
+        print(f"{fit.case}, seed {fit.seed}: {fit.status} ({fit.wall_s:.0f} s) {fit.reason}".rstrip(), flush=True)
+
+    code = hydra_app.run("study", arguments, job)
+    for config in configs:  # outside Hydra: each case is composed by itself
+        outcome = run_study(config, on_end=say)
+        print(outcome.table, end="")
+        for path in outcome.paths:
+            print(path)
+    return code
 
 
 def _listed(arguments: list[str]) -> list[str]:

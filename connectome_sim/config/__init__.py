@@ -19,6 +19,7 @@ from connectome_sim.config.settings import (
     TermConfig,
     VelocityConfig,
 )
+from connectome_sim.config.study import StudyConfig, StudySpec
 
 __all__ = [
     "AblateConfig",
@@ -32,6 +33,8 @@ __all__ = [
     "FiguresConfig",
     "FitConfig",
     "SolutionsConfig",
+    "StudyConfig",
+    "StudySpec",
     "TermConfig",
     "VelocityConfig",
     "compose",

@@ -28,6 +28,7 @@ from connectome_sim.config.settings import (
     FitConfig,
     SolutionsConfig,
 )
+from connectome_sim.config.study import StudyConfig
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.evaluate import FULL, QUICK
 from connectome_sim.resources import conf_dir
@@ -43,6 +44,7 @@ VERBS: dict[str, type] = {
     "ensemble": EnsembleConfig,
     "solutions": SolutionsConfig,
     "ablate": AblateConfig,
+    "study": StudyConfig,
 }
 """Verb -> its configuration."""
 
@@ -62,7 +64,7 @@ def register(verb: str) -> None:
     store = ConfigStore.instance()
     store.store(name=f"{verb}_schema", node=schema(VERBS[verb]))
     if verb in ("fit", "evaluate"):
-        for name, protocol in (("full", FULL), ("quick", QUICK), ("as_fitted", FULL)):
+        for name, protocol in (("full", FULL), ("quick", QUICK), ("study", FULL), ("as_fitted", FULL)):
             register_evaluation(name, EvaluationConfig(protocol=protocol))
     # not cached: every run of a sweep has its own
     OmegaConf.register_new_resolver("short_id", lambda: secrets.token_hex(3), use_cache=False, replace=True)

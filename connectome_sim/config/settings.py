@@ -17,6 +17,7 @@ from connectome_sim.analysis.visited import visit
 from connectome_sim.config.conversion import typed
 from connectome_sim.connectome import download
 from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, RING_ORDERS, head_direction_circuit, labelled_circuit
+from connectome_sim.connectome.deviations import DEVIATIONS, Deviation
 from connectome_sim.errors import ConfigError, StepError
 from connectome_sim.evaluate import FULL, PROBES, Protocol, check_step, evaluate, metric_names, success
 from connectome_sim.fit import POLISH, Adam, FitOptions, GaussNewton, SpectralStart
@@ -52,18 +53,20 @@ class ConnectomeConfig:
         source: name of a dataset (``data list``), path of a ``.h5`` connectome file or of a hemibrain export (folder or
             ``.tar.gz``), or "statistics": drawn from wiring statistics.
         statistics: wiring statistics to draw from, by name or path.
-        draw_seed: seed of that draw.
+        draw_seed: seed of that draw, and of deviations.
         circuit: a named circuit.
         classes: circuit classes, in the place of a named circuit.
         min_count: connections of fewer synapses are left out.
         ring_order: "anatomy": ring angles from the neuron table or the instance names; "matrix": from the counts alone.
         signs: class -> +1 or -1, on top of the known ones.
         sign_overrides: postsynaptic class -> presynaptic class -> +1 or -1.
+        deviations: deviation -> level, made to the circuit in this order: ``mirror_symmetry: 1`` makes left and right
+            alike. What is random about them is drawn with ``draw_seed``.
         strict: a connection to an unknown neuron is an error.
 
     Raises:
-        ConfigError: unknown circuit, class, source or ring order; a sign that is not +1 or -1; a seed or count out of
-            range.
+        ConfigError: unknown circuit, class, source, ring order or deviation; a sign that is not +1 or -1; a seed, count
+            or level out of range.
     """
 
     source: str = "hemibrain"
@@ -75,6 +78,7 @@ class ConnectomeConfig:
     ring_order: str = _default(labelled_circuit, "ring_order")
     signs: Mapping[str, int] = field(default_factory=dict)
     sign_overrides: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    deviations: Mapping[str, float] = field(default_factory=dict)
     strict: bool = _default(download.load, "strict")
 
     def __post_init__(self) -> None:
@@ -97,8 +101,16 @@ class ConnectomeConfig:
         for sign in (*self.signs.values(), *self.sign_pairs.values()):
             if sign not in (1, -1):
                 raise ConfigError(f"sign: got {sign}, wanted 1 or -1")
+        self.build_deviations()
         if self.draw_seed < 0 or self.min_count < 1:
             raise ConfigError(f"got draw_seed={self.draw_seed}, min_count={self.min_count}, wanted at least 0, and 1")
+
+    def build_deviations(self) -> tuple[Deviation, ...]:
+        """The deviations to make, in their order."""
+        for name in self.deviations:
+            if name not in DEVIATIONS:
+                raise ConfigError(f"deviations: got {name!r}, wanted some of {', '.join(DEVIATIONS)}")
+        return tuple(DEVIATIONS[name](level) for name, level in self.deviations.items())
 
     @property
     def is_file(self) -> bool:
@@ -273,6 +285,11 @@ class FitConfig:
                 f"solve.backend: got {self.solve.backend!r}, wanted 'fused': the Gauss-Newton optimizer carries "
                 "sensitivities along with its own steps; for the reference backend use stages with optimizer adam "
                 "(curriculum=adam, and no experiment, whose own stages would replace them)"
+            )
+        if used != {"adam"} and self.parameters.gains == "synapse":
+            raise ConfigError(
+                "parameters.gains: got 'synapse', one per connection, with a stage of Gauss-Newton steps, wanted "
+                "'pair' or coarser, or stages with optimizer adam (curriculum=adam, and no experiment)"
             )
 
     def _check_success(self) -> None:

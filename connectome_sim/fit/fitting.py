@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from connectome_sim.fit.linearise import Terms
 from connectome_sim.fit.objective import Objective
 from connectome_sim.fit.optimizers import POLISH, Adam, GaussNewton, Method, Running, Step
 from connectome_sim.fit.options import FitOptions, Stage
-from connectome_sim.fit.start import SpectralStart, spectral_start
+from connectome_sim.fit.start import SpectralStart, jitter, place
 from connectome_sim.model.activation import SIGMOID, Activation
 from connectome_sim.model.parameters import Parameters, ParameterSpec
 from connectome_sim.model.rate import RateNetwork
@@ -107,9 +108,12 @@ def fit(
         raise ConfigError(f"fit, optimizers: got {sorted(optimizers)}, wanted also {missing}, which stages name")
     random = generator(seed, "start")
 
+    placed, start = Parameters(spec, wiring, dtype=torch.float64), start or SpectralStart()
+    place(placed, wiring, activation, start)  # once: its eigenvectors take longer than a candidate's first batch
+
     def candidate() -> tuple[Parameters, Objective]:
-        parameters = Parameters(spec, wiring, dtype=torch.float64)
-        spectral_start(parameters, wiring, activation, start or SpectralStart(), random)
+        parameters = copy.deepcopy(placed)
+        jitter(parameters, start, random)
         gains = torch.log(parameters.values("gain")).detach().clone()
         return parameters, Objective(
             wiring=wiring,

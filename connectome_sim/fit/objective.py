@@ -139,7 +139,8 @@ class Objective:
         The losses see what :meth:`linearise` shows them.
 
         Raises:
-            FitError: too many diverged trials, a loss or derivative that is not finite, or one that compares trials.
+            FitError: too many diverged trials, a loss or derivative that is not finite, or one that compares all
+                trials.
             SolveError: a solver other than the fused one, or a device other than the CPU.
         """
         step = self._own_step("random sums are")
@@ -176,9 +177,10 @@ class Objective:
             return by_raw.new_zeros(len(by_raw)) if found is None else by_raw @ found
 
         found = residuals(terms, observation, rates)
-        rows = torch.cat([by_trial(one) for one in found.random_sums(count, random)]) / math.sqrt(count)
-        pulled = [by_gains(one) for residual in found.of_gains for one in residual]
-        jacobian = torch.cat([rows, torch.stack(pulled)]) if pulled else rows
+        rows = [found.by_group(by_trial(one)) / math.sqrt(count) for one in found.random_sums(count, random)]
+        rows += [by_trial(one).sum(dim=0, keepdim=True) for one in found.of_batch]
+        rows += [by_gains(one)[None] for residual in found.of_gains for one in residual]
+        jacobian = torch.cat(rows)
         gradient = by_trial(value).sum(dim=0) + by_gains(value)
         if not (torch.isfinite(jacobian).all() and torch.isfinite(gradient).all()):
             raise FitError("a loss or its derivative is not finite; tighten the parameter bounds")

@@ -189,7 +189,16 @@ class GaussNewton:
             raise ConfigError(f"optimizer gauss_newton, memory: got {self.memory}, wanted 0 or more, below 1")
 
     def start(self, parameters: Parameters) -> Running:
-        """The optimiser on these parameters."""
+        """The optimiser on these parameters.
+
+        Raises:
+            ConfigError: one gain per connection: thousands of parameters, whose matrix does not pay.
+        """
+        if not parameters.by_type:
+            raise ConfigError(
+                f"optimizer gauss_newton: got gains={parameters.spec.gains!r}, wanted gains of types or type pairs; "
+                "use stages with optimizer adam"
+            )
         return _RunningGaussNewton(self, parameters)
 
 

@@ -96,7 +96,23 @@ def ring_mode(weights: FloatArray, ring_angle: FloatArray, mask: BoolArray) -> R
 def spectral_start(
     parameters: Parameters, wiring: Wiring, activation: Activation, options: SpectralStart, random: Generator
 ) -> None:
-    """Set the parameters to the spectral start; those that a fit may move are jittered.
+    """Set the parameters to the spectral start; those that a fit may move are jittered (`place`, then `jitter`)."""
+    place(parameters, wiring, activation, options)
+    jitter(parameters, options, random)
+
+
+def jitter(parameters: Parameters, options: SpectralStart, random: Generator) -> None:
+    """Move every raw number that a fit may move by a normal deviate."""
+    with torch.no_grad():
+        for raw in parameters.raw.values():
+            if raw.requires_grad:
+                raw += torch.as_tensor(options.jitter * random.standard_normal(raw.shape), dtype=raw.dtype)
+
+
+def place(parameters: Parameters, wiring: Wiring, activation: Activation, options: SpectralStart) -> None:
+    """Set the parameters to the spectral start as it is.
+
+    Gains of single connections start at those of their type pairs.
 
     Families with a start of their own in the spec keep it. Gains and thresholds beyond their bounds are put just
     inside.
@@ -116,16 +132,12 @@ def spectral_start(
     mean_input = np.array([at_rest[types == k].mean() for k in range(wiring.n_types)])
     stated = parameters.spec.start
     if "gain" not in stated:
-        _set_groups(parameters, "gain", table)
+        _set_groups(parameters, "gain", table if parameters.by_type else table[np.ix_(types, types)])
     if "threshold" not in stated:
         _set_groups(parameters, "threshold", mean_input - rest_input)
     for family, value in (("time_constant", options.time_constant), ("velocity_gain", options.velocity_gain)):
         if family not in stated:
             parameters.set_(family, value)
-    with torch.no_grad():
-        for raw in parameters.raw.values():
-            if raw.requires_grad:
-                raw += torch.as_tensor(options.jitter * random.standard_normal(raw.shape), dtype=raw.dtype)
 
 
 def _inhibitory(wiring: Wiring) -> np.ndarray:
@@ -169,9 +181,14 @@ def _inhibition(matrix: np.ndarray, wiring: Wiring, options: SpectralStart, *, f
 
 
 def _set_groups(parameters: Parameters, family: str, values: np.ndarray) -> None:
-    """Set a family from a table by type (pair); groups that cover several entries get their (geometric) mean."""
+    """Set a family from a table by type, type pair or pair of neurons.
+
+    Groups that cover several entries get their (geometric) mean.
+    """
     names = parameters.names(family)
-    if family == "gain":
+    if family == "gain" and not parameters.by_type:
+        new = values[parameters.gain_group.cpu().numpy() >= 0]
+    elif family == "gain":
         group = parameters.gain_group.cpu().numpy()
         new = np.array([np.exp(np.log(values[group == g]).mean()) for g in range(len(names))])
     else:

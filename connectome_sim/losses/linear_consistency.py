@@ -3,7 +3,9 @@
 Our reading of the linear consistency of Duan, Dong & Fiete (2025), whose formula is not available to us. It compares
 pairs of trials (``Observation.scaled_pairs`` and ``equal_pairs``, laid out by ``tasks.consistency``) through their
 rates alone: no ring angle enters. A network that never moves satisfies it; ``minimum_speed`` excludes that. So does
-one that turns the wrong way, or at the wrong gain, everywhere: lengths of paths have no direction and no unit.
+one that turns the wrong way, or at the wrong gain, everywhere: lengths of paths have no direction and no unit. Pairs
+whose integrals differ by a whole turn (``tasks.consistency``) fix the gain to a whole number; the direction is the
+wiring's.
 """
 
 from __future__ import annotations

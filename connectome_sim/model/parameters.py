@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from connectome_sim.axes import PerType, TypePair
+from connectome_sim.axes import PerType
 from connectome_sim.errors import ParameterError
 from connectome_sim.model.bounds import Bounds
 from connectome_sim.model.wiring import Wiring
 
 FAMILIES = ("gain", "threshold", "time_constant", "velocity_gain")
-GAIN_GRANULARITIES = ("pair", "type", "ei", "global")
+GAIN_GRANULARITIES = ("pair", "type", "ei", "global", "synapse")
 TYPE_GRANULARITIES = ("type", "global")
 
 DEFAULT_BOUNDS: Mapping[str, Bounds] = {
@@ -41,7 +41,8 @@ class ParameterSpec:
 
     Attributes:
         gains: granularity of the gains: "pair" one per connected type pair, "type" one per presynaptic type, "ei" one
-            for excitation and one for inhibition, "global" one for all.
+            for excitation and one for inhibition, "global" one for all; "synapse": one per connection, which ties
+            nothing to a cell type (an upper bound, thousands of numbers).
         thresholds: "type" or "global".
         time_constants: "type" or "global".
         velocity_gains: "type" (one per velocity-receiving type) or "global".
@@ -88,9 +89,12 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 class Parameters(nn.Module):
     """The parameters of one network: one unconstrained leaf tensor per family, and their bounded values.
 
-    Raw tensors hold one number per group (a type pair, a type, a sign, or everything, as the spec says). A group
-    without any synapse is inert: it has no number, counts nothing in ``n_parameters``, and its entries of
+    Raw tensors hold one number per group (a type pair, a type, a sign, a connection, or everything, as the spec says).
+    A group without any synapse is inert: it has no number, counts nothing in ``n_parameters``, and its entries of
     ``gain_table`` are 1. ``state_dict`` holds the four raw tensors only.
+
+    Attributes:
+        gain_group: number of the gain of each entry of ``gain_table``, -1 where inert.
 
     Args:
         spec: granularity, bounds, which families are trainable.
@@ -132,9 +136,20 @@ class Parameters(nn.Module):
         """Bounded values of a family, one per group, in the order of ``names``."""
         return self.spec.bounds[_known(family)].forward(self.raw[family])
 
-    def gain_table(self) -> TypePair:
-        """Gains [post type, pre type], 1; the entries of inert pairs are 1 and have no gradient."""
+    @property
+    def by_type(self) -> bool:
+        """Whether gains are those of type pairs, and not of single connections."""
+        return self.spec.gains != "synapse"
+
+    def gain_table(self) -> Float[Tensor, "post pre"]:
+        """Gains [post type, pre type], or [post neuron, pre neuron] with one per connection; 1.
+
+        The entries of inert pairs are 1 and have no gradient.
+        """
         values = self.values("gain")
+        if not self.by_type:  # in the order of the entries; placing is many times faster backwards than gathering
+            places = (self.gain_group >= 0).flatten().nonzero().flatten()
+            return values.new_ones(self.gain_group.numel()).index_copy(0, places, values).view_as(self.gain_group)
         return torch.cat([values, values.new_ones(1)])[
             self.gain_group
         ]  # the last entry serves the inert groups, numbered -1
@@ -157,8 +172,9 @@ class Parameters(nn.Module):
 
         Args:
             family: one of ``FAMILIES``.
-            values: one number for all groups; one per group in the order of ``names``; or, for gains, a table [K, K],
-                of which the entries of one group must agree (entries of inert pairs are ignored).
+            values: one number for all groups; one per group in the order of ``names``; or, for gains, a table of the
+                shape of ``gain_table``, of which the entries of one group must agree (those of inert pairs are
+                ignored).
 
         Raises:
             ParameterError: unknown family, wrong shape, a value outside the bounds, or a table finer than the
@@ -180,9 +196,10 @@ class Parameters(nn.Module):
     def _groups_from_table(self, table: Tensor) -> Tensor:
         if table.shape != self.gain_group.shape:
             raise ParameterError(
-                f"gain: got a table of shape {tuple(table.shape)}, "
-                f"wanted {tuple(self.gain_group.shape)} [post type, pre type]"
+                f"gain: got a table of shape {tuple(table.shape)}, wanted {tuple(self.gain_group.shape)} [post, pre]"
             )
+        if not self.by_type:
+            return table[self.gain_group >= 0]
         groups = []
         for g, name in enumerate(self._names["gain"]):
             members = table[self.gain_group == g]
@@ -201,7 +218,16 @@ def _known(family: str) -> str:
 
 
 def _gain_groups(granularity: str, wiring: Wiring) -> tuple[Tensor, tuple[str, ...]]:
-    """Group number of each type pair [K, K] (-1 without a synapse) and the name of each group."""
+    """Group number of each type pair [K, K], or of each pair of neurons [N, N], and the name of each group.
+
+    The number is -1 where there is no synapse.
+    """
+    if granularity == "synapse":
+        connected = wiring.connections != 0
+        group = torch.full_like(connected, -1, dtype=torch.int64)
+        group[connected] = torch.arange(int(connected.sum()), device=group.device)
+        labels = [f"{wiring.types[k]}[{i}]" for i, k in enumerate(wiring.type_index.tolist())]
+        return group, tuple(f"{labels[post]}<-{labels[pre]}" for post, pre in connected.nonzero().tolist())
     group = torch.full((wiring.n_types, wiring.n_types), -1, dtype=torch.int64)
     names: list[str] = []
     for post, pre in wiring.pair_present.nonzero().tolist():

@@ -175,6 +175,8 @@ def build_network(wiring: Wiring, parameters: Parameters, activation: Activation
 
         W_ij = g_AB s_AB C_ij / c0,  b_i = -theta_A,  tau_i = tau_A,  k_i = k_V side_i,   i in A, j in B
 
+    With one gain per connection g_AB is g_ij, and the network is one of plain weights (``typed`` is None).
+
     Args:
         wiring: types, signed normalised counts, velocity sides.
         parameters: gains, thresholds, time constants and velocity gains of the same types.
@@ -192,7 +194,7 @@ def build_network(wiring: Wiring, parameters: Parameters, activation: Activation
     member = wiring.membership
     gain = parameters.gain_table().to(dtype)
     # a product with one-hot rows is an exact gather whose backward is a product too, many times faster than a scatter
-    weights = (member @ gain @ member.T) * wiring.connections
+    weights = (member @ gain @ member.T if parameters.by_type else gain) * wiring.connections
     velocity_gain = parameters.velocity_gain().to(dtype)
     gathered = torch.cat([velocity_gain, velocity_gain.new_zeros(1)])[
         wiring.velocity_type_index
@@ -205,5 +207,5 @@ def build_network(wiring: Wiring, parameters: Parameters, activation: Activation
         activation=activation,
         ring_angle=wiring.ring_angle,
         epg_mask=wiring.epg_mask,
-        typed=TypedWeights(gain=gain, connectivity=wiring.connectivity),
+        typed=TypedWeights(gain=gain, connectivity=wiring.connectivity) if parameters.by_type else None,
     )

@@ -13,6 +13,8 @@ from connectome_sim.tasks.probes import constant, rest
 from connectome_sim.tasks.trials import Pairs, Trials, concatenate, from_arrays, headings, n_steps
 from connectome_sim.tasks.walking import walking
 
+FASTEST_AROUND = 300.0  # deg/s, chosen: beyond it few walks go; trials of 1.5 s or more are long enough
+
 
 @dataclass(frozen=True)
 class TrainingMix:
@@ -23,6 +25,7 @@ class TrainingMix:
         constant: share of constant velocity, log-spaced magnitude, both directions.
         rest: share without velocity.
         consistency: share of trials in triples for the decoder-free loss (see :func:`consistency`).
+        whole_turns: share of those triples that compare the two ways round the ring, where trials are long enough.
         slowest_deg: smallest constant speed, deg/s.
         fastest_deg: largest constant speed, deg/s.
 
@@ -34,6 +37,7 @@ class TrainingMix:
     constant: float = 0.3
     rest: float = 0.2
     consistency: float = 0.0
+    whole_turns: float = 0.0
     slowest_deg: float = 5.0  # deg/s, the range of the constant-velocity probe
     fastest_deg: float = 500.0  # deg/s, likewise
 
@@ -41,6 +45,8 @@ class TrainingMix:
         shares = self.shares()
         if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
             raise ConfigError(f"training mix: got shares {shares}, wanted none negative and a sum of 1")
+        if not 0 <= self.whole_turns <= 1:
+            raise ConfigError(f"training mix, whole_turns: got {self.whole_turns}, wanted 0 to 1")
         if not 0 < self.slowest_deg < self.fastest_deg:
             raise ConfigError(
                 f"training mix: got speeds {self.slowest_deg} to {self.fastest_deg} deg/s, wanted 0 < slowest < fastest"
@@ -79,7 +85,15 @@ def training(
     if counts["rest"]:
         parts.append(rest(n_trials=counts["rest"], duration=duration, time_step=time_step))
     if counts["consistency"]:
-        parts.append(consistency(random, n_groups=counts["consistency"] // 3, duration=duration, time_step=time_step))
+        parts.append(
+            consistency(
+                random,
+                n_groups=counts["consistency"] // 3,
+                duration=duration,
+                time_step=time_step,
+                whole_turns=mix.whole_turns,
+            )
+        )
     trials = concatenate(parts)
     groups = {**counts, "consistency": counts["consistency"] // 3}
     drawn = {kind: random.permutation(headings(n, random)) for kind, n in groups.items() if n}
@@ -101,6 +115,7 @@ def consistency(
     n_groups: int,
     duration: float,
     time_step: float,
+    whole_turns: float = 0.0,
     slowest_deg: float = 20.0,
     fastest_deg: float = 240.0,
 ) -> Trials:
@@ -109,6 +124,11 @@ def consistency(
     1. ``base``: velocity w during the first half of the moving time, then none;
     2. ``scaled``: a times the base at every time, a drawn from 0.25 to 1 (scaled pair: first = scaled, second = base);
     3. ``slower``: w / 2 for twice as long (equal pair with the base: same integral at the end, another programme).
+
+    Both relations hold at any gain, and backwards. What fixes the gain is that the ring closes: a whole turn leads back
+    to where it began. In a share ``whole_turns`` of the groups the third trial therefore goes the other way round, to
+    the base's integral less a whole turn, and has to end in the same state; the base then turns for as long as it. Only
+    where that takes no more than ``FASTEST_AROUND`` at w = 0: in trials long enough, the first of the groups.
 
     The last fifth of the trial is without velocity for all, so that compared states have settled alike. |w| is drawn
     log-uniformly from ``slowest_deg`` to ``fastest_deg`` (deg/s), the sign at random.
@@ -123,6 +143,13 @@ def consistency(
     velocity[:half, :, 0] = w
     velocity[:half, :, 1] = a * w
     velocity[: 2 * half, :, 2] = w / 2
+    turn = 2 * np.pi / (2 * half * time_step)  # a whole one in the moving time, rad/s
+    if whole_turns and turn <= np.deg2rad(FASTEST_AROUND):
+        around = slice(round(whole_turns * n_groups))
+        w = np.sign(w) * turn * random.uniform(0.0, 1.0, n_groups)
+        velocity[: 2 * half, around, 0] = w[around]
+        velocity[: 2 * half, around, 1] = (a * w)[around]
+        velocity[: 2 * half, around, 2] = (w - np.sign(w) * turn)[around]
     trials = from_arrays(velocity.reshape(steps, -1), np.repeat(headings(n_groups), 3), time_step, "consistency")
     base = 3 * torch.arange(n_groups)
     ones = torch.ones(n_groups, dtype=torch.float64)

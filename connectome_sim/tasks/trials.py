@@ -67,7 +67,7 @@ class Trials:
         kind: name of the generator of each trial, B entries.
         scaled_pairs: pairs of trials with the same initial heading whose velocities are proportional.
         equal_pairs: pairs of trials with the same initial heading whose velocities differ but have the same integral
-            at the end of the trial.
+            at the end of the trial, up to whole turns.
 
     Raises:
         ConfigError: no trial, no step, a step that is not positive, or fields of different lengths.

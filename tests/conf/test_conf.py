@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -20,6 +21,8 @@ from connectome_sim.config import (
     to_yaml,
     typed,
 )
+from connectome_sim.connectome.connectome import Connectome
+from connectome_sim.connectome.rings import mirrored_mean
 from connectome_sim.errors import ConfigError, ParameterError, SolveError, StepError
 from connectome_sim.evaluate import FULL, QUICK
 from connectome_sim.fit import Adam, FitOptions, GaussNewton, SpectralStart, Stage
@@ -33,14 +36,14 @@ def rounds() -> list[list[str]]:
     """Overrides that choose every file of every group at least once, in as few rounds as the largest group has files.
 
     (Composing takes half a second.) Choices that need one another sit in the last round: the decoder-free loss its
-    trials, the reference backend gradient steps.
+    trials, the reference backend and a gain per connection gradient steps.
     """
     groups: dict[str, list[str]] = {}
     for path in sorted(conf_dir().glob("*/*.yaml")):
-        if path.parent.name == "ablation":  # of another verb: tests/conf/test_ablate_conf.py
+        if path.parent.name in ("ablation", "study"):  # of other verbs, with tests of their own
             continue
         groups.setdefault(path.parent.name, []).append(path.stem)
-    last = {"loss": "no_angles", "task": "consistency", "curriculum": "adam"}
+    last = {"loss": "no_angles", "task": "consistency", "curriculum": "adam", "gains": "synapse"}
     reference = [name for name in groups["solve"] if name.startswith("reference")]
     groups["solve"] = [name for name in groups["solve"] if name not in reference]
     for group, name in last.items():
@@ -144,6 +147,21 @@ def test_a_sign_override_reaches_the_circuit() -> None:
     assert signs[:, 2].tolist() == [-1, 1, -1]  # from Delta7 onto each: an inhibitory type but for that pair
 
 
+def test_deviations_change_the_circuit_that_is_fitted() -> None:
+    """On a circuit whose left and right are alike, mirroring once more changes whole counts by little: rounding."""
+    raw, alike = (
+        circuit(compose("fit", ["connectome=statistics", *more]).connectome)
+        for more in ([], ["+connectome.deviations.mirror_symmetry=1"])
+    )
+
+    def unevenness(connectome: Connectome) -> float:
+        return float(np.abs(connectome.dense() - mirrored_mean(connectome)).sum() / connectome.dense().sum())
+
+    assert unevenness(alike) < 0.5 * unevenness(raw)
+    assert (alike.totals() == raw.totals()).all()
+    assert alike.signs == raw.signs and "left-right symmetry 1" in str(alike.provenance)
+
+
 def test_two_runs_of_one_second_lie_in_different_folders() -> None:
     first, second = compose("fit"), compose("fit")
     assert first.run != second.run
@@ -182,6 +200,9 @@ BAD_VALUES = [  # override, error, what the message must name
     ("parameters.bounds.time_constant.low=-0.1", ParameterError, "parameters.bounds.time_constant"),
     ("parameters.trainable=[foo]", ParameterError, "trainable"),
     ("parameters.trainable=[]", ConfigError, "trainable"),
+    ("parameters.gains=synapse", ConfigError, "parameters.gains"),  # with Gauss-Newton steps
+    ("connectome.deviations.foo=1", ConfigError, "'foo'"),
+    ("connectome.deviations.mirror_symmetry=2", ConfigError, "wanted 0 to 1"),
     ("parameters.thresholds=pair", ParameterError, "thresholds"),
     ("parameters.bounds.time_constant.low=0.008", StepError, "solve.step"),  # less than two steps of 5 ms
     ("solve.step=0.003", StepError, "step"),
@@ -330,7 +351,7 @@ def test_fit_explains_itself_with_examples_and_lists_the_groups(capfd: pytest.Ca
     assert main(["fit", "--help"]) == 0
     out = capfd.readouterr().out
     assert "connectome-sim fit +experiment=quickstart" in out
-    assert "gains: ei, global, pair, type" in out
+    assert "gains: ei, global, pair, synapse, type" in out
     assert "experiment: hemibrain_core, hemibrain_ring, quickstart" in out
 
 

@@ -262,6 +262,18 @@ def test_linear_consistency_needs_no_ring_angle() -> None:
     assert torch.equal(LinearConsistency()(one), LinearConsistency()(other))
 
 
+@pytest.mark.parametrize("gain", [1.0, -1.0, 0.5, 0.8])
+def test_whole_turns_tell_the_gain(gain: float) -> None:
+    """States of raised cosines an angle x apart differ by 1 - cos x: x = 2 pi gain the two ways round, 0 otherwise."""
+    for whole_turns, wanted in ((1.0, 1 - math.cos(2 * math.pi * gain)), (0.0, 0.0)):
+        random = tasks.generator(0, "fit")
+        trials = tasks.consistency(random, n_groups=4, duration=2.0, time_step=DT, whole_turns=whole_turns)
+        rates = raised_cosine(trials.headings + gain * trials.displacement())
+        pairs = {"scaled_pairs": trials.scaled_pairs, "equal_pairs": trials.equal_pairs}
+        values = LinearConsistency(scaled=0.0)(seen(trials, rates, **pairs))[4:]
+        assert values.tolist() == pytest.approx([wanted] * 4, abs=1e-9)
+
+
 def test_linear_consistency_of_paths_with_ratio_two_for_a_scale_of_one() -> None:
     trials = tasks.constant([60.0, 60.0], duration=0.5, time_step=DT)
     heading = trials.headings + trials.displacement() * torch.tensor([2.0, 1.0], dtype=torch.float64)

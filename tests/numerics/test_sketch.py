@@ -104,10 +104,27 @@ def test_gradients_by_trial_are_those_of_each_trial_alone(dtype: torch.dtype) ->
             assert bool((getattr(alone, name) != 0).any()) == (b != diverged), name
 
 
-@pytest.mark.parametrize("name", ["coverage", "entropy", "linear_consistency"])
-def test_losses_that_compare_trials_are_refused(name: str) -> None:
-    objective, parameters = typed_ring.problem({name: WeightedLoss(1.0, LOSSES[name]())}, fit_options=OPTIONS)
-    with pytest.raises(FitError, match=f"loss {name}: compares trials.*set optimizer sketches to 0"):
+def test_trials_that_are_compared_share_their_sums() -> None:
+    """As above, for residuals that see two trials each: sums by trial would miss what the two have in common."""
+    terms = {"consistency": WeightedLoss(1.0, LOSSES["linear_consistency"]())}
+    objective, parameters = typed_ring.problem(terms, fit_options=OPTIONS)
+    jacobian = objective.linearise(parameters, trials_of(objective), terms).jacobian
+    wanted = jacobian.T @ jacobian
+    found = sketch(objective, parameters, 180)
+    assert float((found.curvature - wanted).norm() / wanted.norm()) < 0.1
+    torch.testing.assert_close(found.gradient, gradient(objective, parameters)[1], rtol=1e-6, atol=1e-12)
+
+
+def test_a_loss_that_is_one_residual_enters_exactly() -> None:
+    """By hand: a total v as one residual rho = sqrt(2 v) has d rho = dv / rho."""
+    objective, parameters = typed_ring.problem({"entropy": WeightedLoss(0.5, LOSSES["entropy"]())}, fit_options=OPTIONS)
+    found, (value, slope) = sketch(objective, parameters, 1), gradient(objective, parameters)
+    torch.testing.assert_close(found.curvature, torch.outer(slope, slope) / (2 * value), rtol=1e-6, atol=1e-12)
+
+
+def test_a_loss_that_compares_all_trials_is_refused() -> None:
+    objective, parameters = typed_ring.problem({"c": WeightedLoss(1.0, LOSSES["coverage"]())}, fit_options=OPTIONS)
+    with pytest.raises(FitError, match="loss c: compares all trials.*set optimizer sketches to 0"):
         sketch(objective, parameters, 1)
 
 

@@ -191,3 +191,19 @@ def test_state_goes_through_safetensors_unchanged(tmp_path: Path) -> None:
     other.load_state_dict(safetensors.load_file(tmp_path / "parameters.safetensors"))
     assert set(one.state_dict()) == {f"raw.{family}" for family in FAMILIES}
     assert all(torch.equal(one.state_dict()[name], other.state_dict()[name]) for name in one.state_dict())
+
+
+def test_gains_of_single_connections_lie_where_the_connections_do() -> None:
+    """8 connections in the circuit by hand (circuits.COUNTS), rows first."""
+    parameters = Parameters(
+        ParameterSpec(gains="synapse", trainable=frozenset({"gain"})), wiring(), dtype=torch.float64
+    )
+    assert parameters.n_parameters == len(parameters.names("gain")) == 8
+    assert parameters.names("gain")[:3] == ("EPG[0]<-PEN_a[2]", "EPG[0]<-Delta7[4]", "EPG[1]<-PEN_a[3]")
+    parameters.set_("gain", torch.arange(2.0, 10.0))
+    wanted = torch.ones(5, 5, dtype=torch.float64)  # 1 where there is no synapse
+    for value, (post, pre) in enumerate([(0, 2), (0, 4), (1, 3), (2, 0), (2, 4), (3, 1), (4, 0), (4, 1)], start=2):
+        wanted[post, pre] = value
+    torch.testing.assert_close(parameters.gain_table(), wanted, rtol=1e-12, atol=0)
+    parameters.set_("gain", 1 + wanted)
+    torch.testing.assert_close(parameters.values("gain"), torch.arange(3.0, 11.0, dtype=torch.float64))

@@ -146,6 +146,32 @@ def test_consistency_trials_are_what_their_pairs_claim() -> None:
     assert (velocity[-4:, scaled.second] == 0).all()
 
 
+def turns(whole_turns: float, duration: float = 2.0, n_groups: int = 6) -> tasks.Trials:
+    random = tasks.generator(4, "fit")
+    return tasks.consistency(random, n_groups=n_groups, duration=duration, time_step=0.02, whole_turns=whole_turns)
+
+
+def test_the_two_ways_round_differ_by_a_whole_turn() -> None:
+    trials = turns(0.5)
+    end, pairs = trials.displacement()[-1], trials.equal_pairs
+    apart = (end[pairs.second] - end[pairs.first]).abs()
+    torch.testing.assert_close(apart, torch.tensor([2 * math.pi] * 3 + [0.0] * 3, dtype=torch.float64))
+    # opposite directions all the time, and no faster than a whole turn in the 1.6 s of movement
+    velocity = trials.angular_velocity[0]
+    assert (velocity[pairs.first[:3]] * velocity[pairs.second[:3]] < 0).all()
+    assert velocity.abs().max() <= 2 * math.pi / 1.6 + 1e-12
+    scaled = trials.scaled_pairs
+    torch.testing.assert_close(
+        trials.angular_velocity[:, scaled.first], scaled.scale * trials.angular_velocity[:, scaled.second]
+    )
+
+
+def test_trials_too_short_for_a_whole_turn_have_none() -> None:
+    """In the 0.8 s of movement of a second a whole turn takes 450 deg/s."""
+    assert torch.equal(turns(1.0, duration=1.0).angular_velocity, turns(0.0, duration=1.0).angular_velocity)
+    assert not torch.equal(turns(1.0).angular_velocity, turns(0.0).angular_velocity)
+
+
 def test_constant_probe_visits_every_heading_with_every_velocity() -> None:
     trials = tasks.constant([-30.0, 60.0], headings_per_velocity=3, duration=0.2, time_step=0.1)
     np.testing.assert_allclose(np.rad2deg(trials.angular_velocity[0].numpy()), [-30, -30, -30, 60, 60, 60])
@@ -179,6 +205,7 @@ def test_moving_trials_changes_dtype_but_not_indices() -> None:
         (lambda: tasks.TrainingMix(walking=0.9), "sum of 1"),
         (lambda: tasks.TrainingMix(walking=1.1, constant=-0.3), "none negative"),
         (lambda: tasks.TrainingMix(slowest_deg=0.0), "slowest"),
+        (lambda: tasks.TrainingMix(whole_turns=1.5), "whole_turns"),
         (lambda: tasks.WalkingStatistics(correlation_time=0.0), "correlation_time"),
         (lambda: tasks.WalkingStatistics(speed_deg=(0.0, 1.0)), "equal length"),
         (lambda: tasks.concatenate([]), "concatenate"),
