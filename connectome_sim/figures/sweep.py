@@ -192,7 +192,7 @@ def levels(saved: SavedSweep) -> Figure:
             for mode in modes:
                 _curve(axes, saved, target, mode, measure, graded=graded)
             if i == 0:
-                panel_title(axes, _title(measure))
+                panel_title(axes, "\n".join(textwrap.wrap(_title(measure), 14)))
             if k == 0:
                 axes.set_ylabel("\n".join(textwrap.wrap(target, 16)))
     for axes in panels[-1]:
