@@ -246,4 +246,4 @@ def _quartiles(spread: Spread) -> str:
     if not spread.measured:
         return "-"
     median, q1, q3 = ("0" if abs(value) < SMALL else f"{value:.3g}" for value in (spread.median, spread.q1, spread.q3))
-    return f"{median} ({q1}-{q3})"
+    return f"{median} ({q1}-{q3})" if spread.measured > 1 else median
