@@ -29,6 +29,7 @@ from connectome_sim.model import Parameters, Wiring
 from connectome_sim.records import RunFolder, atomic
 
 RUNS = "runs"
+SMALL = 0.005  # deg or 1: shown as 0 in the table
 INTERRUPTED = "interrupted"  # the reason in the manifest of a fit that may go on
 
 
@@ -244,4 +245,5 @@ def _words(measure: str) -> str:
 def _quartiles(spread: Spread) -> str:
     if not spread.measured:
         return "-"
-    return f"{spread.median:.3g} ({spread.q1:.3g}-{spread.q3:.3g})"
+    median, q1, q3 = ("0" if abs(value) < SMALL else f"{value:.3g}" for value in (spread.median, spread.q1, spread.q3))
+    return f"{median} ({q1}-{q3})" if spread.measured > 1 else median

@@ -46,7 +46,7 @@ def study_figure(saved: SavedStudy) -> Figure:
     caption = (
         f"{saved.origin}. In brackets: numbers that a fit may move. Success: {saved.bounds.replace('_', ' ')}; lines: "
         "95 % interval (Wilson). Points: fits (open: no success), offset to tell them apart; bars: median, boxes: "
-        "quartiles. A fit without a result has no point."
+        "quartiles. A fit without a result has no point; what is below 0.5 is drawn there."
     )
     figure = new_figure(saved.title, caption, height=1.25 + 0.24 * max(len(saved.cases), 2))
     if not saved.cases:

@@ -134,7 +134,7 @@ def test_every_case_of_every_study_makes_a_fit(name: str) -> None:
         ("only=[nothing]", "'nothing', wanted some of"),
         ("seeds=0", "at least 1"),
         ("threads=0", "at least 1"),
-        ("study.cases={a: ['seed=3']}", "'seed=3', which the study itself says"),
+        ("+study.cases.a=['seed=3']", "'seed=3', which the study itself says"),
         ("study.measures=[a,b]", "three or more"),
     ],
 )
