@@ -153,15 +153,7 @@ class Readout:
         Half height is midway between the lowest and the highest wedge. From the highest wedge the profile is followed
         to both sides, linear between wedge centres, to the first crossing.
         """
-        profile = self.profile(rates)
-        low, high = torch.aminmax(profile, dim=-1, keepdim=True)
-        half = (low + high) / 2
-        order = torch.arange(self.wedges, device=rates.device)
-        peak = profile.argmax(dim=-1, keepdim=True)
-        sides = (profile.gather(-1, (peak + direction * order) % self.wedges) for direction in (1, -1))
-        width = sum((_crossing(side, half) for side in sides), torch.zeros_like(half[..., 0]))
-        flat = (high - low)[..., 0] <= 0
-        return (width * (2 * math.pi / self.wedges)).masked_fill(flat, math.nan)
+        return profile_width(self.profile(rates))
 
     def peaks(self, rates: Float[Tensor, "*lead neuron"]) -> Int[Tensor, "*lead"]:
         """Number of bumps: peaks around the circle that stand out by a quarter of the amplitude; 0 where it is flat.
@@ -170,10 +162,7 @@ class Readout:
         from higher peaks. The profile is smoothed over neighbouring wedges (1/4, 1/2, 1/4) first, as imaging does:
         single wedges whose counts set them apart are no bumps of their own.
         """
-        profile = self.profile(rates).detach().cpu().double().numpy()
-        profile = (np.roll(profile, 1, axis=-1) + 2 * profile + np.roll(profile, -1, axis=-1)) / 4
-        counts = [_circular_peaks(row) for row in profile.reshape(-1, self.wedges)]
-        return torch.tensor(counts, device=rates.device).reshape(profile.shape[:-1])
+        return profile_peaks(self.profile(rates))
 
     def _components(self, rates: Tensor) -> tuple[Tensor, Tensor]:
         x, y = (rates @ self._compass.to(rates)).unbind(-1)
@@ -183,6 +172,27 @@ class Readout:
         total = (rates.abs() * self.epg_mask).sum(dim=-1)
         silent = total <= torch.finfo(total.dtype).tiny
         return (safe_modulus(x, y) / total.masked_fill(silent, 1.0)).masked_fill(silent, 0.0)
+
+
+def profile_width(profile: Float[Tensor, "*lead wedge"]) -> Float[Tensor, "*lead"]:
+    """Full width at half height of a profile around the circle, rad; see `Readout.width`."""
+    wedges = profile.shape[-1]
+    low, high = torch.aminmax(profile, dim=-1, keepdim=True)
+    half = (low + high) / 2
+    order = torch.arange(wedges, device=profile.device)
+    peak = profile.argmax(dim=-1, keepdim=True)
+    sides = (profile.gather(-1, (peak + direction * order) % wedges) for direction in (1, -1))
+    width = sum((_crossing(side, half) for side in sides), torch.zeros_like(half[..., 0]))
+    flat = (high - low)[..., 0] <= 0
+    return (width * (2 * math.pi / wedges)).masked_fill(flat, math.nan)
+
+
+def profile_peaks(profile: Float[Tensor, "*lead wedge"]) -> Int[Tensor, "*lead"]:
+    """Number of bumps in a profile around the circle; see `Readout.peaks`."""
+    values = profile.detach().cpu().double().numpy()
+    values = (np.roll(values, 1, axis=-1) + 2 * values + np.roll(values, -1, axis=-1)) / 4
+    counts = [_circular_peaks(row) for row in values.reshape(-1, values.shape[-1])]
+    return torch.tensor(counts, device=profile.device).reshape(values.shape[:-1])
 
 
 def _crossing(side: Tensor, half: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from connectome_sim.analysis.attractor import summary
 from connectome_sim.analysis.visited import visit
 from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
+from connectome_sim.build.physiology import References, score_network
 from connectome_sim.build.reporting import write_report
 from connectome_sim.config import AnalyzeConfig, saved_config
 from connectome_sim.evaluate import restore
@@ -36,11 +37,12 @@ def run_analyze(config: AnalyzeConfig) -> Iterator[tuple[Path, Found, list[Path]
     """
     use_threads(config.threads)
     check_formats(config.formats)
+    known: References = {}
     for folder in [RunFolder.open(run) for run in config.run] or [member_run(config)]:
-        yield _analyzed(config, folder)
+        yield _analyzed(config, folder, known)
 
 
-def _analyzed(config: AnalyzeConfig, folder: RunFolder) -> tuple[Path, Found, list[Path]]:
+def _analyzed(config: AnalyzeConfig, folder: RunFolder, known: References) -> tuple[Path, Found, list[Path]]:
     stored, fitted = read_network(folder.network)[0], saved_config(folder.path)
     evaluation, (network, readout) = fitted.evaluation, restore(stored)
     attractor = analyze(
@@ -64,4 +66,15 @@ def _analyzed(config: AnalyzeConfig, folder: RunFolder) -> tuple[Path, Found, li
     write_arrays(folder.analysis, {**attractor.arrays(), **visited.arrays()})
     numbers = folder.write_findings(found)
     drawn = draw_analysis(folder, formats=config.formats)
-    return folder.path, found, [numbers, folder.analysis, *drawn, write_report(folder)]
+    paths = [numbers, folder.analysis, *drawn]
+    if config.physiology:
+        paths += score_network(
+            stored,
+            fitted,
+            folder.metrics(),
+            folder=folder.path,
+            figures=folder.figures,
+            formats=config.formats,
+            known=known,
+        )
+    return folder.path, found, [*paths, write_report(folder)]

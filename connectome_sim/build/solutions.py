@@ -17,6 +17,7 @@ from connectome_sim.build.objects import use_threads
 from connectome_sim.config import SolutionsConfig
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.figures.all import check_formats
+from connectome_sim.figures.member_scores import draw_member_scores
 from connectome_sim.figures.solutions import SolutionSpace, draw_solutions
 from connectome_sim.fit.directions import trainable
 from connectome_sim.fit.objective import Objective
@@ -51,7 +52,9 @@ def run_solutions(config: SolutionsConfig) -> tuple[list[Path], dict[str, Any]]:
         raise ConfigError(f"ensemble {ensemble.name}: got {len(ensemble)} members, wanted at least 3 to compare")
     space = solution_space(ensemble, member=config.member, batches=config.batches)
     content = summary(ensemble, space)
-    drawn = draw_solutions(space, formats=config.formats)
+    drawn = draw_solutions(space, formats=config.formats) | draw_member_scores(
+        space.origin, space.seeds, [member.metrics for member in ensemble], formats=config.formats
+    )
     atomic.make_folder(out)
     for name, picture in drawn.items():
         atomic.write_bytes(out / name, picture)

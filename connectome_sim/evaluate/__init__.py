@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectome_sim.evaluate.evaluation import PROBES, EvaluationResult, conditions, evaluate, metric_names
+from connectome_sim.evaluate.evaluation import PROBES, EvaluationResult, conditions, evaluate, metric_names, run_probes
 from connectome_sim.evaluate.protocol import FULL, QUICK, Protocol, check_step
 from connectome_sim.evaluate.stored import restore, store
 from connectome_sim.evaluate.success import Bound, success
@@ -19,6 +19,7 @@ __all__ = [
     "evaluate",
     "metric_names",
     "restore",
+    "run_probes",
     "store",
     "success",
 ]

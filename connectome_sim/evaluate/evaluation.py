@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,13 @@ def evaluate(
         raise ConfigError(f"evaluation, which: got {which}, wanted some of {PROBES}")
     options = SolveOptions(method=method, step=step)
     run = Runner(network.detach().to(dtype=dtype), readout.to(dtype=dtype), protocol, options, progress, cued)
-    measured = conditions(seed=seed, protocol=protocol, step=step, method=method)
+    return run_probes(run, seed=seed, which=which)
+
+
+def run_probes(run: Runner, *, seed: int, which: tuple[str, ...] = PROBES) -> EvaluationResult:
+    """The probes on whatever the runner runs, a fitted network or a published model; see `evaluate`."""
+    step = run.options.step or math.nan  # none with error control
+    measured = conditions(seed=seed, protocol=run.protocol, step=step, method=run.options.method)
     arrays: dict[str, np.ndarray] = {}
     with torch.no_grad():
         for name, probe in (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar, runtime_checkable
+from typing import Protocol as Interface
 
 import numpy as np
 import torch
@@ -14,10 +16,10 @@ from connectome_sim import circular
 from connectome_sim.axes import State, VelocityTrace
 from connectome_sim.errors import SolveError
 from connectome_sim.evaluate.protocol import Protocol
-from connectome_sim.model import Drive, RateNetwork
+from connectome_sim.model import Drive
 from connectome_sim.model.drive import cue_current
 from connectome_sim.readout import Readout
-from connectome_sim.solve import SolveOptions, simulate
+from connectome_sim.solve import Simulation, SolveOptions, simulate
 
 SEGMENT_S = 1.0  # s of input held in memory at once (chosen: noise for 64 trials of 400 neurons is then 20 MB)
 
@@ -52,8 +54,28 @@ class Trace:
         return Trace(self.time, self.heading[:, which], self.vector_length[:, which], self.profile, self.final[which])
 
 
+@runtime_checkable
+class Measured(Interface):
+    """What the probes ask of what they measure; the rest is between it and its simulator."""
+
+    @property
+    def n_neurons(self) -> int:
+        """Length of a state."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of a state."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where states live."""
+
+
+NetworkT = TypeVar("NetworkT", bound=Measured)
+
+
 @dataclass(frozen=True)
-class Runner:
+class Runner(Generic[NetworkT]):
     """A network with everything that does not change from probe to probe.
 
     Attributes:
@@ -63,14 +85,16 @@ class Runner:
         options: solver, method and step.
         progress: called after every simulated second, or None.
         cued: neurons that the cue reaches; those that are read if None.
+        simulator: what runs the network, called as `connectome_sim.solve.simulate`.
     """
 
-    network: RateNetwork
+    network: NetworkT
     readout: Readout
     protocol: Protocol
     options: SolveOptions
     progress: Progress | None = None
     cued: Bool[Tensor, " neuron"] | None = None
+    simulator: Callable[..., Simulation] = simulate
 
     def cue(self, headings: np.ndarray) -> State:
         """Cue current at ``headings`` (rad), [B, N]."""
@@ -128,7 +152,7 @@ class Runner:
         failed = ~torch.isfinite(initial).all(dim=-1)
         state = state.masked_fill(failed[:, None], 0.0)  # a failed trial is carried along silent, and marked at the end
         for drive in segments:
-            result = simulate(self.network, state, drive, self.options, observe=self._observer(watch))
+            result = self.simulator(self.network, state, drive, self.options, observe=self._observer(watch))
             failed = failed | ~result.ok
             state = result.final.masked_fill(failed[:, None], 0.0)
             pieces.append(result.observed[1:] if pieces else result.observed)

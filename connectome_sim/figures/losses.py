@@ -15,7 +15,8 @@ from connectome_sim.figures.style import BLACK, CYCLE, GREY, PALE, VERMILLION, b
 
 # columns of the history that are no loss term: where the fit stands, and what its optimiser says of its steps
 NOT_LOSSES = frozenset(
-    "iteration stage horizon_s total wall_time_s learning_rate gradient_norm damping largest_move total_after".split()
+    "start iteration stage horizon_s total wall_time_s".split()
+    + "learning_rate gradient_norm damping largest_move total_after".split()
 )
 DECADES = 6  # drawn below the smallest total: a term that all but vanishes must not flatten the others (chosen)
 VALIDATION = "validation_"
@@ -30,13 +31,13 @@ _AXES_WIDTH = 5.0  # in, about
 def loss_curves(saved: SavedRun) -> Figure:
     """Total, terms and validation losses over iterations, on a logarithmic axis; stages of the horizon are shaded.
 
-    Terms are drawn as recorded, before their weights. Rows without a term are left out of its line. Where a term is
-    negative the axis is linear around zero.
+    Terms are drawn as recorded, before their weights. Of several starts the one that was kept is drawn. Rows without a
+    term are left out of its line. Where a term is negative the axis is linear around zero.
     """
     caption = f"{saved.origin}. Terms are shown before their weights. {saved.ending}"
     figure = new_figure("Loss curves", caption, height=3.0)
     axes = figure.subplots()
-    rows = saved.history
+    rows = [row for row in saved.history if row.get("start") == saved.history[-1].get("start")]
     if not rows:
         blank(axes, "no history saved")
         return figure

@@ -17,6 +17,7 @@ from connectome_sim.figures.saved import SavedRun
 _SECTIONS = (
     ("How well it integrates", ("bump_kymograph", "integration_error", "gain_curve", "rest_drift")),
     ("What attractor it has", ("drift_field", "eigenvalue_spectrum", "state_space", "bump_shape")),
+    ("Beside the animal and other models", ("scorecard", "bump_by_velocity", "beside_others")),
     ("What its cells do", ("bump_animation", "type_kymographs")),
     ("Its circuit and parameters", ("weight_matrix", "type_matrix", "circuit_graph", "parameters")),
     ("How it was fitted", ("loss_curves",)),

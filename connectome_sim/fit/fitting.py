@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ class FitState:
     """A fit between two iterations: enough to go on exactly.
 
     Attributes:
-        iteration: iterations done.
+        iteration: iterations done, those of all starts together.
         content: nested tensors and numbers, ready for a checkpoint.
     """
 
@@ -46,10 +46,11 @@ class FitResult:
     Attributes:
         parameters: the best ones by validation, trainable families and fixed ones alike.
         network: their network.
-        history: one row per iteration: iteration, stage, horizon_s, total, one column per loss, the optimiser's
-            numbers, validation_total where one was made.
+        history: one row per iteration: start, iteration (of that start), stage, horizon_s, total, one column per loss,
+            the optimiser's numbers, validation_total where one was made. Starts follow one another; the last rows are
+            those of the start that was kept.
         validation_total: the best one.
-        best_iteration: where it was found (iterations done by then).
+        best_iteration: where it was found (iterations of the kept start done by then).
         stopped_early: whether patience ended the fit.
     """
 
@@ -120,28 +121,28 @@ def fit(
             log_gains_start=gains,
         )
 
-    parameters, objective = min((candidate() for _ in range(options.candidates)), key=_first_total)
-    loop = _Loop(objective, parameters, optimizers)
+    starts = [min((candidate() for _ in range(options.candidates)), key=_first_total) for _ in range(options.starts)]
+    run = _Starts([_Loop(objective, parameters, optimizers) for parameters, objective in starts], options)
     if resume is not None:
-        loop.load(resume)
+        run.load(resume)
     bar = tqdm(
-        total=options.n_iterations,
-        initial=loop.iteration,
+        total=options.n_iterations + (options.starts - 1) * options.start_iterations,
+        initial=run.iteration,
         disable=not progress,
         unit="it",
         desc=f"fit, seed {seed}",
         mininterval=0.5,
     )
     with bar:
-        while not loop.finished:
-            row = loop.advance()
+        while not run.finished:
+            row = run.advance()
             bar.update()
             bar.set_postfix(
                 {k: f"{v:.3g}" for k, v in row.items() if k in ("horizon_s", "total", *terms)}, refresh=False
             )
             if on_iteration is not None:
-                on_iteration(row, loop.state())
-    return loop.result()
+                on_iteration(row, run.state())
+    return run.result()
 
 
 def _check(terms: Terms, spec: ParameterSpec, solve: SolveOptions) -> None:
@@ -170,6 +171,82 @@ def _first_total(candidate: tuple[Parameters, Objective]) -> float:
     return float(value) if math.isfinite(value) else math.inf
 
 
+class _Starts:
+    """Starts one after another for as long as told, then the one that validates best, to the end."""
+
+    def __init__(self, loops: Sequence[_Loop], options: FitOptions) -> None:
+        self._loops, self._options = loops, options
+        self._number = 0
+        self._choosing = len(loops) > 1
+        self._leading: dict[str, Any] = {"total": math.inf, "start": -1, "content": {}}
+        self._history: list[Row] = []
+        self.iteration = 0
+
+    @property
+    def _loop(self) -> _Loop:
+        return self._loops[self._number]
+
+    @property
+    def finished(self) -> bool:
+        return not self._choosing and self._loop.finished
+
+    def advance(self) -> Row:
+        """One iteration of the start whose turn it is. One that diverges is passed over while there are others."""
+        while True:
+            try:
+                row: Row = {"start": self._number, **self._loop.advance()}
+                break
+            except FitError:
+                if not self._choosing:
+                    raise
+                last = self._number + 1 == len(self._loops)
+                if last and self._leading["start"] < 0:
+                    raise
+                self._next_start()
+        self.iteration += 1
+        self._history.append(row)
+        if self._choosing and self._loop.iteration == self._options.start_iterations:
+            content = self._loop.content()
+            total = content["best"]["total"]  # the lowest so far: a single one goes up and down with the last step
+            if total < self._leading["total"] or self._leading["start"] < 0:
+                self._leading = {"total": total, "start": self._number, "content": content}
+            self._next_start()
+        return row
+
+    def _next_start(self) -> None:
+        if self._number + 1 < len(self._loops):
+            self._number += 1
+            return
+        self._choosing = False
+        self._number = int(self._leading["start"])
+        self._loop.load(self._leading["content"])
+
+    def state(self) -> FitState:
+        return FitState(
+            self.iteration,
+            {
+                **self._loop.content(),
+                "start": self._number,
+                "choosing": self._choosing,
+                "leading": dict(self._leading),
+                "iteration_in_all": self.iteration,
+                "history": [dict(row) for row in self._history],
+            },
+        )
+
+    def load(self, state: FitState) -> None:
+        content: Mapping[str, Any] = state.content
+        self._number = int(content["start"])
+        self._choosing = bool(content["choosing"])
+        self._leading = dict(content["leading"])
+        self._history = [dict(row) for row in content["history"]]
+        self.iteration = int(content["iteration_in_all"])
+        self._loop.load(content)
+
+    def result(self) -> FitResult:
+        return self._loop.result(tuple(self._history))
+
+
 class _Loop:
     def __init__(self, objective: Objective, parameters: Parameters, optimizers: Mapping[str, Method]) -> None:
         self._objective, self._parameters, self._optimizers = objective, parameters, optimizers
@@ -177,7 +254,6 @@ class _Loop:
         used = {stage.optimizer for stage in self._options.stages}
         self._running: dict[str, Running] = {name: optimizers[name].start(parameters) for name in sorted(used)}
         self.iteration = 0
-        self._history: list[Row] = []
         self._best: dict[str, Any] = {"total": math.inf, "iteration": 0, "raw": self._raw()}
         self._without_improvement = 0
         self._stopped_early = False
@@ -202,9 +278,9 @@ class _Loop:
             **step.numbers,
         }
         last = self.iteration == self._options.first_iteration(index) + stage.iterations
+        last = last or self.iteration == self._options.start_iterations
         if last or self.iteration % self._optimizers[stage.optimizer].validate_every == 0:
             row["validation_total"] = self._validate(last_stage=index == len(self._options.stages) - 1)
-        self._history.append(row)
         return row
 
     def _step(self, index: int, stage: Stage) -> Step:
@@ -247,22 +323,18 @@ class _Loop:
     def _raw(self) -> dict[str, torch.Tensor]:
         return {family: raw.detach().clone() for family, raw in self._parameters.raw.items()}
 
-    def state(self) -> FitState:
-        return FitState(
-            self.iteration,
-            {
-                "iteration": self.iteration,
-                "raw": self._raw(),
-                "optimizers": {name: running.state() for name, running in self._running.items()},
-                "best": dict(self._best),
-                "without_improvement": self._without_improvement,
-                "stopped_early": self._stopped_early,
-                "history": [dict(row) for row in self._history],
-            },
-        )
+    def content(self) -> dict[str, Any]:
+        """What `load` takes."""
+        return {
+            "iteration": self.iteration,
+            "raw": self._raw(),
+            "optimizers": {name: running.state() for name, running in self._running.items()},
+            "best": dict(self._best),
+            "without_improvement": self._without_improvement,
+            "stopped_early": self._stopped_early,
+        }
 
-    def load(self, state: FitState) -> None:
-        content: Mapping[str, Any] = state.content
+    def load(self, content: Mapping[str, Any]) -> None:
         got, wanted = ({f: tuple(v.shape) for f, v in raw.items()} for raw in (content["raw"], self._raw()))
         if got != wanted:
             raise FitError(
@@ -274,7 +346,6 @@ class _Loop:
         self._best = dict(content["best"])
         self._without_improvement = int(content["without_improvement"])
         self._stopped_early = bool(content["stopped_early"])
-        self._history = [dict(row) for row in content["history"]]
         self.iteration = int(content["iteration"])
 
     @torch.no_grad()
@@ -282,7 +353,7 @@ class _Loop:
         for family, values in raw.items():
             self._parameters.raw[family].copy_(values)
 
-    def result(self) -> FitResult:
+    def result(self, history: tuple[Row, ...]) -> FitResult:
         if not math.isfinite(self._best["total"]):
             raise FitError(
                 f"fit, {self.iteration} iterations: no validation was finite; use smaller steps of the optimizer, "
@@ -292,7 +363,7 @@ class _Loop:
         return FitResult(
             parameters=self._parameters,
             network=self._objective.network(self._parameters).detach(),
-            history=tuple(self._history),
+            history=history,
             validation_total=float(self._best["total"]),
             best_iteration=int(self._best["iteration"]),
             stopped_early=self._stopped_early,

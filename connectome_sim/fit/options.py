@@ -75,6 +75,9 @@ class FitOptions:
         cue_duration_s: s.
         settle_duration_s: s.
         candidates: spectral starts to draw; the one with the lowest total on the first batch is taken.
+        starts: how many starts go through the first iterations, one after another; the one with the lowest
+            validation so far then goes on alone. How good a fit gets depends on its start, and shows before the end.
+        start_iterations: how many iterations those are.
         sample_every: steps between the samples that the losses judge.
         validation_trials: trials of the validation batch, at the last stage's horizon: traces of their own, on which
             the result is chosen.
@@ -103,6 +106,8 @@ class FitOptions:
     cue_duration_s: float = 0.3
     settle_duration_s: float = 0.2
     candidates: int = 16
+    starts: int = 1
+    start_iterations: int = 0
     sample_every: int = 5
     validation_trials: int = 64
     patience: int = 0
@@ -116,8 +121,14 @@ class FitOptions:
             raise ConfigError(f"fit, stages: got horizons {horizons} s, wanted them to grow")
         for name in ("time_step", "cue_amplitude", "cue_concentration", "sample_every"):
             _more_than_0(f"fit, {name}", getattr(self, name))
-        for name in ("candidates", "validation_trials"):
+        for name in ("candidates", "starts", "validation_trials"):
             _more_than_0(f"fit, {name}", getattr(self, name))
+        least = min(self.starts - 1, 1)
+        if not least <= self.start_iterations < self.n_iterations:
+            raise ConfigError(
+                f"fit, start_iterations: got {self.start_iterations} for {self.starts} starts, wanted {least} to "
+                f"{self.n_iterations - 1}, fewer than those of all stages"
+            )
         if self.patience < 0:
             raise ConfigError(f"fit, patience: got {self.patience}, wanted 0 or more")
         if not 0 <= self.largest_failed_share <= 1:

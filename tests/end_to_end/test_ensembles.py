@@ -105,7 +105,8 @@ def test_a_member_is_looked_at_as_a_run(
     monkeypatch.setattr(ensembles, "data_dir", lambda: tmp_path)
     shutil.copytree(made, tmp_path / "ensembles" / "hemibrain_ring")
     quick = ["member=2", "threads=1", "formats=[png]"]
-    assert main(["analyze", *quick, "headings=16", "walk_s=0.5"]) == 0  # of the shipped ensemble, as nothing is named
+    short = ["headings=16", "walk_s=0.5", "physiology=false"]
+    assert main(["analyze", *quick, *short]) == 0  # of the shipped ensemble, as nothing is named
     folder = RunFolder.open(Path("results", "hemibrain_ring", "member_002"))
     (wanted,), (found,) = read_network(RunFolder.open(runs / "seed2").network), read_network(folder.network)
     np.testing.assert_allclose(found.weights, wanted.weights, rtol=1e-6)
@@ -244,7 +245,8 @@ def test_solutions_writes_what_it_finds(made: Path, tmp_path: Path, capsys: pyte
     assert main(asked) == 0
     out = capsys.readouterr().out
     assert "4 members" in out and "time constants among them" in out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"solutions.json", "solutions.png", "solutions.pdf"}
+    drawn = {f"{figure}.{ending}" for figure in ("solutions", "member_scores") for ending in ("png", "pdf")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"solutions.json", *drawn}
     content = json.loads((tmp_path / "out" / "solutions.json").read_text())
     record = EnsembleRecord.read(made)
     # by hand: thresholds count as they are, the others by their logarithm

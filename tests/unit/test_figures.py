@@ -48,6 +48,7 @@ from connectome_sim.figures.circuit import (
 )
 from connectome_sim.figures.headings import broken_at_wraps
 from connectome_sim.figures.integration import circular_sd
+from connectome_sim.figures.member_scores import member_scores
 from connectome_sim.figures.parameters import parameters
 from connectome_sim.figures.weights import apart
 from connectome_sim.records import FittedNetwork, Manifest, RunFolder, write_arrays, write_network
@@ -608,3 +609,23 @@ def test_an_evaluation_as_it_is_saved_fills_every_panel(tmp_path: Path, saved: S
         figure = draw(measured)
         assert "not measured" not in texts(figure)
         draw_without_warning(figure)
+
+
+def test_scores_of_members_are_drawn_as_stored() -> None:
+    """Walking errors by time, gains by signed velocity, drift by seed; a member's numbers appear in its line."""
+    scores = [
+        {f"walking_error_{t}s_median_deg": k * t for t in (1, 10, 60)}
+        | {f"walking_error_{t}s_p90_deg": 3.0 * k * t for t in (1, 10, 60)}
+        | {"gain_at_5_deg_per_s": 0.9, "gain_at_minus_5_deg_per_s": 0.8, "gain_at_500_deg_per_s": 1.0 + k / 10}
+        | {"rest_drift_60s_median_deg": k, "rest_drift_60s_max_deg": 4.0 * k}
+        for k in (1.0, 2.0, 4.0)
+    ]
+    walking, gain, rest = member_scores("a test", (3, 5, 8), scores).axes
+    lines = [line.get_xydata().tolist() for line in walking.lines]
+    assert [[1, 4], [10, 40], [60, 240]] in lines
+    assert lines[3] == [[1, 2], [10, 20], [60, 120]]  # the median member
+    assert lines[4] == [[1, 6], [10, 60], [60, 360]]
+    assert gain.lines[2].get_xydata().tolist() == [[-5, 0.8], [5, 0.9], [500, 1.4]]
+    assert [line.get_ydata().tolist() for line in rest.lines] == [[4, 8, 16], [1, 2, 4]]
+    assert [text.get_text() for text in rest.get_xticklabels()] == ["3", "5", "8"]
+    assert member_scores("no scores", (0,), [{}]).axes

@@ -149,7 +149,7 @@ def test_stages_set_horizon_batch_and_tolerance_from_their_first_iteration() -> 
 
 def test_a_row_holds_totals_losses_the_optimisers_numbers_and_the_validation_where_one_was_made() -> None:
     result, _, _ = play([0.1, 0.2, 0.3], stages(3))
-    plain = ["iteration", "stage", "horizon_s", "total", "heard", "size"]
+    plain = ["start", "iteration", "stage", "horizon_s", "total", "heard", "size"]
     assert [list(row) for row in result.history] == [plain, [*plain, "validation_total"], [*plain, "validation_total"]]
     assert [row["iteration"] for row in result.history] == [1, 2, 3]
     assert [row["total"] for row in result.history] == [10.0, 11.0, 12.0]
@@ -284,6 +284,62 @@ def test_more_starts_begin_lower() -> None:
     totals = [first_total(candidates) for candidates in (1, 2, 4, 8)]
     assert totals == sorted(totals, reverse=True)
     assert totals[-1] < totals[0]
+
+
+# --- several starts ---------------------------------------------------------------------------------------------------
+
+
+def test_of_several_starts_the_one_that_validates_best_goes_on_alone() -> None:
+    """Each plays the same script; a stub of a loss tells the starts apart by their second log-gain."""
+    result, method, _ = play(
+        [0.4, 0.3, 0.2, 0.1], stages(4, starts=3, start_iterations=2), more={"second": WeightedLoss(1.0, Farthest())}
+    )
+    assert len(method.starts) == 3
+    assert [(row["start"], row["iteration"]) for row in result.history[:6]] == [
+        (k, i) for k in range(3) for i in (1, 2)
+    ]
+    totals = [row["validation_total"] for row in result.history if row["iteration"] == 2]
+    kept = totals.index(min(totals))
+    assert [(row["start"], row["iteration"]) for row in result.history[6:]] == [(kept, 3), (kept, 4)]
+    assert len(set(totals)) == 3
+    taken = method.starts[kept].clone()
+    assert result.best_iteration == 4
+    torch.testing.assert_close(result.parameters.raw["gain"][1:], taken[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Farthest:
+    """A stub of a loss that differs between starts: the second log-gain, squared."""
+
+    def __call__(self, observation: Observation) -> Tensor:
+        assert observation.log_gains is not None
+        return observation.log_gains[1:2].square()
+
+    def where(self, observation: Observation) -> Tensor:
+        return torch.ones(1, dtype=torch.bool)
+
+
+def test_a_start_that_diverges_is_passed_over() -> None:
+    once = [1.0, math.nan]  # the first start's second total; the stub's count goes on from start to start
+
+    class Once(Scripted):
+        def start(self, parameters: Parameters) -> Any:
+            playing = super().start(parameters)
+            if len(self.starts) > 1:
+                playing._method = Scripted(self.script)
+            return playing
+
+    method = Once([0.4, 0.3, 0.2], once)
+    result = fit(
+        WIRING,
+        terms={"heard": WeightedLoss(1.0, Heard())},
+        optimizers=by_name(method),
+        options=stages(3, starts=2, start_iterations=2),
+        spec=typed_ring.spec(),
+    )
+    assert [(row["start"], row["iteration"]) for row in result.history] == [(0, 1), (1, 1), (1, 2), (1, 3)]
+    with pytest.raises(FitError, match=r"fit diverged at iteration 1 \(stage 0\): the loss is nan"):
+        play([0.4, 0.3, 0.2], stages(3, starts=2, start_iterations=2), totals=once)
 
 
 # --- validation, the best, stopping -----------------------------------------------------------------------------------
@@ -451,8 +507,8 @@ METHODS = {
 
 def real(methods: Mapping[str, Method], *, seed: int = 0, **settings: Any) -> FitResult:
     terms = typed_ring.default_terms()
-    settings = {"spec": typed_ring.spec()} | settings
-    return fit(WIRING, terms=terms, optimizers=methods, options=TWO_STAGES, seed=seed, **settings)
+    settings = {"spec": typed_ring.spec(), "options": TWO_STAGES} | settings
+    return fit(WIRING, terms=terms, optimizers=methods, seed=seed, **settings)
 
 
 def identical(one: FitResult, other: FitResult) -> bool:
@@ -476,6 +532,17 @@ def test_a_fit_resumed_from_any_checkpoint_is_the_uninterrupted_one(
         assert [s.iteration for s in later] == list(range(state.iteration + 1, 5))
         assert identical(resumed, whole)
     assert identical(real(methods, resume=states[1]), whole)  # from memory, after others have gone on from it
+
+
+def test_a_fit_of_several_starts_resumed_from_any_checkpoint_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    options, states = replace(TWO_STAGES, starts=3, start_iterations=2), list[FitState]()
+    whole = real(METHODS["both"], options=options, on_iteration=keep_in(states))
+    assert [state.iteration for state in states] == list(range(1, 9))
+    for state in states:
+        path = tmp_path / f"{state.iteration}.safetensors"
+        write_checkpoint(path, state.content)
+        resumed = real(METHODS["both"], options=options, resume=FitState(state.iteration, read_checkpoint(path)))
+        assert identical(resumed, whole)
 
 
 def test_the_seed_decides_start_and_trials() -> None:

@@ -1,0 +1,319 @@
+"""Regions, indicator, decoders and scores of the physiology scorecard, against analytic values and independent code."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from scipy.integrate import quad
+
+from connectome_sim.analysis import physiology
+from connectome_sim.analysis.calcium import GCAMP6F, Indicator
+from connectome_sim.analysis.imaging import Recording, Session, heading_of, record
+from connectome_sim.analysis.physiology import (
+    MEASURES,
+    NOT_APPLICABLE,
+    OFF,
+    PASS,
+    Observation,
+    read_observations,
+    scorecard,
+    shipped_observations,
+)
+from connectome_sim.analysis.regions import DELTA7_BRIDGE, EPG_BRIDGE, EPG_RING, PEN_BRIDGE, PEN_RING, regions_of
+from connectome_sim.connectome import statistics
+from connectome_sim.errors import ConfigError, DataError
+from connectome_sim.evaluate import QUICK, restore
+from connectome_sim.evaluate.trace import Runner
+from connectome_sim.readout import Readout, profile_width
+from connectome_sim.records import FittedNetwork
+from connectome_sim.solve import SolveOptions
+from tests.rings import stored_ring
+
+WEDGE = 2 * math.pi / 16
+ALL = (EPG_RING, PEN_RING, EPG_BRIDGE, PEN_BRIDGE, DELTA7_BRIDGE)
+
+
+def independent_heading(rates: np.ndarray, angles: np.ndarray) -> float:
+    """Population vector written as sums of sines and cosines."""
+    return math.atan2(
+        sum(r * math.sin(a) for r, a in zip(rates, angles, strict=True)),
+        sum(r * math.cos(a) for r, a in zip(rates, angles, strict=True)),
+    )
+
+
+def independent_width(profile: np.ndarray) -> float:
+    """Full width at half height, rad: the profile drawn finely by linear interpolation and walked from its peak."""
+    n, fine = len(profile), 400
+    half = (min(profile) + max(profile)) / 2
+    drawn = np.interp(np.arange(n * fine) / fine, np.arange(n + 1), np.append(profile, profile[0]))
+    peak = int(np.argmax(profile)) * fine
+    right = next(k for k in range(n * fine) if drawn[(peak + k) % (n * fine)] <= half)
+    left = next(k for k in range(n * fine) if drawn[(peak - k) % (n * fine)] <= half)
+    return (left + right) / fine * 2 * math.pi / n
+
+
+def noisy_bumps(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rates [n, 46] of von Mises bumps with noise, the angles of 46 EPG in 16 wedges, and the true headings."""
+    random = np.random.default_rng(3)
+    angles = WEDGE * (np.arange(46) % 16)
+    heading, concentration = random.uniform(-math.pi, math.pi, n), random.uniform(1.0, 4.0, n)
+    clean = np.exp(concentration[:, None] * (np.cos(angles - heading[:, None]) - 1))
+    return np.maximum(clean + 0.05 * random.standard_normal(clean.shape), 0.0), angles, heading
+
+
+def test_decoders_and_width_agree_with_independent_code() -> None:
+    """To 0.5 deg, the project's bound, on bumps of every width with noise; the decoder also finds the heading."""
+    rates, angles, heading = noisy_bumps(200)
+    readout = Readout(torch.from_numpy(angles), torch.ones(46, dtype=torch.bool))
+    tensor = torch.from_numpy(rates)
+    decoded, width = readout.heading(tensor).numpy(), readout.width(tensor).numpy()
+    profile = readout.profile(tensor).numpy()
+    of_regions = heading_of(profile)
+    tolerance = math.radians(0.5)
+    for k in range(len(rates)):
+        own = np.array([rates[k][np.isclose(angles, w * WEDGE)].mean() for w in range(16)])
+        np.testing.assert_allclose(profile[k], own, rtol=1e-6)
+        assert abs(decoded[k] - independent_heading(rates[k], angles)) < tolerance
+        assert abs(of_regions[k] - independent_heading(own, WEDGE * np.arange(16))) < tolerance
+        assert abs(width[k] - independent_width(own)) < tolerance
+    error = np.rad2deg(np.abs(np.angle(np.exp(1j * (of_regions - heading)))))
+    assert np.median(error) < 3
+
+
+def test_the_width_of_a_cosine_is_half_the_circle() -> None:
+    profile = torch.from_numpy(1 + np.cos(WEDGE * np.arange(16)))
+    assert profile_width(profile).item() == pytest.approx(math.pi, abs=1e-9)
+
+
+def test_the_indicator_has_its_published_times() -> None:
+    """Rise, half decay and unit area of the kernel k(t) of its docstring, by quadrature."""
+    rise, decay = GCAMP6F.time_constants
+
+    def kernel(t: float) -> float:
+        return (math.exp(-t / decay) - math.exp(-t / rise)) / (decay - rise)
+
+    time = np.linspace(0, 1, 1_000_001)
+    values = (np.exp(-time / decay) - np.exp(-time / rise)) / (decay - rise)
+    assert time[values.argmax()] == pytest.approx(0.045, abs=1e-5)
+    assert kernel(0.045 + 0.142) == pytest.approx(kernel(0.045) / 2, rel=1e-9)
+    assert quad(kernel, 0, 5)[0] == pytest.approx(1, rel=1e-6)
+
+
+def test_fluorescence_of_a_held_step_is_the_integral_of_the_kernel() -> None:
+    """Exact for rates held from sample to sample: no error of the step."""
+    rise, decay = GCAMP6F.time_constants
+    rates = np.ones((60, 2))
+    rates[0] = 0.0  # then 1 from the second sample on
+    seen = GCAMP6F.fluorescence(rates, 0.01)
+    since = 0.01 * np.maximum(np.arange(60) - 1, 0)
+    exact = 1 - (decay * np.exp(-since / decay) - rise * np.exp(-since / rise)) / (decay - rise)
+    np.testing.assert_allclose(seen[:, 1], exact, atol=1e-12)
+
+
+def test_an_indicator_at_rest_shows_the_rate() -> None:
+    np.testing.assert_allclose(GCAMP6F.fluorescence(np.full((50, 3), 0.7), 0.01), 0.7, rtol=1e-9)
+
+
+def test_times_that_no_indicator_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match="time_to_peak"):
+        Indicator(name="square", time_to_peak=0.1, half_decay=0.1, source="")
+
+
+@pytest.fixture(scope="module")
+def circuit() -> FittedNetwork:
+    """The neurons of a drawn core circuit, with the weights of none."""
+    neurons = statistics.draw(statistics.load("hemibrain_core"), seed=0).neurons
+    n = len(neurons)
+    return FittedNetwork(
+        weights=np.zeros((n, n)),
+        bias=np.zeros(n),
+        time_constant=np.full(n, 0.02),
+        velocity_input=np.zeros(n),
+        activation="relu",
+        ring_angle=neurons.ring_angle,
+        id=tuple(neurons.id),
+        type=tuple(neurons.type),
+        instance=tuple(neurons.instance),
+        side=tuple(neurons.side),
+        initial_states=np.zeros((16, n)),
+        initial_headings=np.zeros(16),
+    )
+
+
+def test_every_region_is_an_average(circuit: FittedNetwork) -> None:
+    regions = regions_of(circuit)
+    assert tuple(regions.means) == ALL and not regions.missing
+    for mean in regions.means.values():
+        assert mean.shape == (len(circuit.bias), 16)
+        np.testing.assert_allclose(mean.sum(axis=0), 1)
+    values = np.random.default_rng(0).random((3, 80))
+    np.testing.assert_array_equal(np.concatenate(list(regions.split(values).values()), axis=-1), values)
+
+
+def test_pen_tiles_lie_where_their_synapses_are(circuit: FittedNetwork) -> None:
+    """A PEN of L_g excites EPG L_(g-1) and R_(11-g), one of R_g the mirror images; wedges by the order of the ring."""
+    order = "L1 R8 L2 R7 L3 R6 L4 R5 L5 R4 L6 R3 L7 R2 L8 R1".split()
+    mean = regions_of(circuit).means[PEN_RING]
+    for i, (name, instance) in enumerate(zip(circuit.type, circuit.instance, strict=True)):
+        if name == "PEN_a":
+            side, glomerulus = instance[-2], int(instance[-1])
+            other = "R" if side == "L" else "L"
+            first = order.index(f"{side}{glomerulus - 1}")
+            # of glomerulus 2 the second would be that of the ninth, which falls on the neighbour of the first
+            second = order.index(f"{other}{11 - glomerulus}") if glomerulus > 2 else first + (1 if side == "R" else -1)
+            tile = {first, second}
+            assert set(np.flatnonzero(mean[i])) == {wedge % 16 for wedge in tile}, instance
+
+
+def test_a_network_of_strangers_has_only_its_wedges() -> None:
+    regions = regions_of(stored_ring())
+    assert tuple(regions.means)[0] == EPG_RING and DELTA7_BRIDGE in regions.missing
+    assert "no Delta7" in regions.missing[DELTA7_BRIDGE]
+
+
+def session(**changes: object) -> Session:
+    """A made-up recording: bumps of known width that turn with gain 0.8, PEN 20 deg ahead of EPG, Delta7 opposite."""
+    frames, trials = 200, 4
+    velocity = np.deg2rad(np.linspace(-170, 170, frames))[:, None] * np.ones(trials)
+    true = np.cumsum(velocity, axis=0) * 0.1
+    heading = 0.8 * true
+    wedges, glomeruli = WEDGE * np.arange(16), 2 * np.pi / 8 * np.arange(8)
+
+    def bump(centre: np.ndarray, angles: np.ndarray, height: np.ndarray | float = 1.0) -> np.ndarray:
+        return np.asarray(height)[..., None] * (1 + np.cos(angles - centre[..., None]))
+
+    ahead = heading + np.sign(velocity) * math.radians(20)
+    half = np.concatenate
+    both = half([bump(heading, glomeruli)] * 2, axis=-1)
+    opposite = half([bump(heading + math.pi, glomeruli)] * 2, axis=-1)
+    turning = half([bump(heading, glomeruli, 2 - velocity / 4), bump(heading, glomeruli, 2 + velocity / 4)], axis=-1)
+    calcium = {
+        EPG_RING: bump(heading, wedges),
+        PEN_RING: bump(ahead, wedges),
+        EPG_BRIDGE: both,
+        PEN_BRIDGE: turning,
+        DELTA7_BRIDGE: opposite,
+    }
+    walk = Recording(0.1 * np.arange(frames), velocity, true, heading, calcium)
+    standing = np.stack([bump(np.zeros(4), wedges), bump(np.full(4, 0.3), wedges)])
+    whole = Session(walk=walk, standing=standing, jumped=standing[0], bump_share=1.0, missing={})
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "tolerance"),
+    [
+        ("epg_width_deg", 180.0, 1.0),  # of a cosine; up to 1 deg less where the peak lies between two wedges
+        ("epg_width_ratio", 1.0, 0.02),
+        ("epg_amplitude_ratio", 1.0, 0.02),
+        ("pen_a_lead_60_90_deg", 20.0, 1e-6),
+        ("pen_a_lead_150_180_deg", 20.0, 1e-6),
+        ("delta7_epg_distance_glomeruli", 4.0, 1e-6),
+        ("integration_gain", 0.8, 1e-9),
+        ("standing_drift_rad", 0.3, 1e-9),
+        ("single_bump_share", 1.0, 0.0),
+        ("single_bump_after_jump_share", 1.0, 0.0),
+    ],
+)
+def test_measures_find_what_was_put_in(measure: str, value: float, tolerance: float) -> None:
+    assert np.mean(MEASURES[measure](session())) == pytest.approx(value, abs=tolerance)
+
+
+def test_pen_amplitude_follows_the_turn() -> None:
+    """Right less left is proportional to the velocity, but for peaks that fall between two of 8 glomeruli."""
+    assert np.mean(MEASURES["pen_a_turning_correlation"](session())) > 0.98
+
+
+def observation(**changes: object) -> Observation:
+    return replace(shipped_observations()[0], **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "verdict", "off_by"),
+    [
+        ("as given", 0.81, PASS, -1.0),
+        ("as given", 0.83, OFF, -3.0),
+        ("half range", 0.805, PASS, -0.5),
+        ("chosen", 0.82, OFF, -2.0),
+    ],
+)
+def test_verdicts_count_spreads(kind: str, number: float, verdict: str, off_by: float) -> None:
+    row = observation(measure="integration_gain", number=number, spread=0.01, spread_kind=kind)
+    (score,) = scorecard([row], session())
+    assert score.verdict == verdict and score.off_by == pytest.approx(off_by)
+    assert score.words.startswith("pass" if verdict == PASS else "off by -")
+
+
+def test_what_cannot_be_measured_is_not_applicable_and_says_why() -> None:
+    lead = observation(measure="pen_a_lead_0_30_deg")
+    walk = session().walk
+    without_pen = replace(walk, calcium={EPG_RING: walk.calcium[EPG_RING]})
+    (score,) = scorecard([lead], session(walk=without_pen, missing={PEN_RING: "the network has no PEN_a"}))
+    assert score.verdict == NOT_APPLICABLE and "no PEN_a" in score.words and math.isnan(score.value)
+    (lost,) = scorecard([lead], session(bump_share=0.25))
+    assert lost.verdict == NOT_APPLICABLE and "25% of the trials have a bump" in lost.reason
+    (asked,) = scorecard([observation(measure="single_bump_share")], session(bump_share=0.25))
+    assert asked.verdict != NOT_APPLICABLE  # whether there is one bump is what it asks
+
+
+def test_failed_trials_do_not_count() -> None:
+    whole = session()
+    calcium = {name: values.copy() for name, values in whole.walk.calcium.items()}
+    for values in calcium.values():
+        values[:, 0] = np.nan
+    (score,) = scorecard(
+        [observation(measure="integration_gain")], replace(whole, walk=replace(whole.walk, calcium=calcium))
+    )
+    assert score.value == pytest.approx(0.8)
+
+
+def test_the_shipped_table_is_whole() -> None:
+    rows = shipped_observations()
+    assert len({row.id for row in rows}) == len(rows) == 16
+    assert {row.measure for row in rows} == set(MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"measure": "smell"}, "field 'measure'"),
+        ({"spread": 0}, "spread above 0"),
+        ({"spread_kind": "SEM"}, "field 'spread_kind'"),
+        ({"colour": "red"}, "fields"),
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    row = {name: getattr(shipped_observations()[0], name) for name in Observation.__dataclass_fields__}
+    path = tmp_path / "table.yaml"
+    path.write_text(yaml.safe_dump([row | change]))
+    with pytest.raises(DataError, match=message):
+        read_observations(path)
+    path.write_text("just words")
+    with pytest.raises(DataError, match="wanted a list"):
+        read_observations(path)
+
+
+def test_an_ideal_ring_is_recorded_as_it_is() -> None:
+    """The hand-built ring turns at unit gain and stays where it is; its neurons are not a fly's."""
+    stored = stored_ring()
+    network, readout = restore(stored)
+    protocol = replace(QUICK, n_headings=4, duration_s=6.0, error_times_s=(1.0, 5.0), jump_headings=2)
+    found = record(
+        Runner(network, readout, protocol, SolveOptions(method="heun", step=2e-3)), regions_of(stored), seed=5
+    )
+    assert found.bump_share == 1.0
+    scores = {score.observation.id: score for score in scorecard(shipped_observations(), found)}
+    moved, true = found.walk.decoded, found.walk.true
+    assert (moved * true).sum() / (true**2).sum() == pytest.approx(1.0, abs=0.05)
+    assert 0.7 < scores["integration_gain"].value < 1.0  # of short walks the indicator's lag loses some
+    assert scores["standing_drift"].value == pytest.approx(0.0, abs=0.05)
+    assert scores["single_bump"].value == 1.0
+    assert scores["delta7_opposite"].verdict == NOT_APPLICABLE
+    curves = physiology.curves(found)
+    assert np.isnan(curves["pen_a_lead_deg"]).all() == (PEN_RING in found.missing)
