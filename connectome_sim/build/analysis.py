@@ -66,8 +66,9 @@ def _analyzed(config: AnalyzeConfig, folder: RunFolder, known: References) -> tu
     write_arrays(folder.analysis, {**attractor.arrays(), **visited.arrays()})
     numbers = folder.write_findings(found)
     drawn = draw_analysis(folder, formats=config.formats)
+    paths = [numbers, folder.analysis, *drawn]
     if config.physiology:
-        drawn += score_network(
+        paths += score_network(
             stored,
             fitted,
             folder.metrics(),
@@ -76,4 +77,4 @@ def _analyzed(config: AnalyzeConfig, folder: RunFolder, known: References) -> tu
             formats=config.formats,
             known=known,
         )
-    return folder.path, found, [numbers, folder.analysis, *drawn, write_report(folder)]
+    return folder.path, found, [*paths, write_report(folder)]

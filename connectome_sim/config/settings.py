@@ -423,8 +423,8 @@ class AnalyzeConfig(Subject):
     Attributes:
         run: one or more run folders, where it is not a member of an ensemble; results go into each.
         headings: at which the ring of slow states is solved.
-        physiology: score the network against the animal, and compare it with other models.
         walk_s: length of the walks whose states are looked at, s.
+        physiology: score the network against the animal, and compare it with other models.
         threads: CPU threads; what PyTorch chooses where None.
         formats: of the figures: png, pdf, svg.
 
@@ -434,8 +434,8 @@ class AnalyzeConfig(Subject):
 
     run: tuple[str, ...] = ()
     headings: int = _default(analyze, "n_headings")
-    physiology: bool = True
     walk_s: float = _default(visit, "duration")
+    physiology: bool = True
     threads: int | None = None
     formats: tuple[str, ...] = ("png", "pdf")
 

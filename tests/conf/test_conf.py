@@ -295,8 +295,8 @@ def test_a_term_is_checked_when_it_is_made() -> None:
 
 
 def test_batches_too_small_for_a_triple_of_trials_are_refused() -> None:
-    with pytest.raises(ConfigError, match="triples"):  # 30 % of 6 trials are 2
-        compose("fit", ["loss=no_angles", "task=consistency", "fit.validation_trials=6"])
+    with pytest.raises(ConfigError, match="triples"):  # 60 % of 3 trials are 2
+        compose("fit", ["loss=no_angles", "task=consistency", "fit.validation_trials=3"])
 
 
 def test_misspelt_keys_in_a_file_are_refused_too() -> None:

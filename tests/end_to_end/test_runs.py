@@ -488,7 +488,8 @@ def test_analyze_says_what_it_found_also_of_a_network_that_learned_nothing(
     assert all((copied / f"{name}.csv").read_text().count("\n") > 6 for name in scored)
     assert arrays["walk/rates"].shape == (21, 152) and content["visited_landmarks"] > 0
     assert (copied / "figures" / "bump_animation.gif").read_bytes().startswith(b"GIF89a")
-    assert VERDICTS[content["verdict"]] in (copied / "report.html").read_text()
+    page = (copied / "report.html").read_text()
+    assert VERDICTS[content["verdict"]] in page and "<h2>Scorecard</h2>" in page
 
 
 @pytest.mark.parametrize(
