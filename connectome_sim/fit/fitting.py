@@ -224,6 +224,7 @@ class _Starts:
         self._choosing = False
         self._number = int(self._leading["start"])
         self._loop.load(self._leading["content"])
+        self._leading = {**self._leading, "content": {}}  # checkpoints need not keep it from here on
 
     def state(self) -> FitState:
         return FitState(

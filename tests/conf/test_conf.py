@@ -1,6 +1,7 @@
 """The configuration: every file composes, every default is that of its dataclass, nothing wrong gets through."""
 
 import pickle
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ from connectome_sim.evaluate import FULL, QUICK
 from connectome_sim.fit import Adam, FitOptions, GaussNewton, SpectralStart, Stage
 from connectome_sim.losses import LOSSES
 from connectome_sim.model import ParameterSpec
-from connectome_sim.resources import conf_dir
+from connectome_sim.records import EnsembleRecord
+from connectome_sim.resources import conf_dir, data_dir
 from connectome_sim.solve import SolveOptions
 
 
@@ -374,3 +376,12 @@ def test_options_and_overrides_may_come_in_any_order(capfd: pytest.CaptureFixtur
     assert main(["fit", "seed=7", "--cfg", "job", "gains=ei"]) == 0
     shown = OmegaConf.create(capfd.readouterr().out)
     assert (shown.seed, shown.parameters.gains) == (7, "ei")
+
+
+@pytest.mark.parametrize("folder", sorted((data_dir() / "ensembles").iterdir()), ids=lambda folder: folder.name)
+def test_the_command_of_a_shipped_ensemble_makes_its_configuration(folder: Path) -> None:
+    record = EnsembleRecord.read(folder)
+    overrides = [word for word in shlex.split(record.command)[3:] if not word.startswith("seed=")]
+    made = plain(compose("fit", [*overrides, "seed=0"]))
+    kept = plain(typed(FitConfig, {"name": "", "id": "", "run": "", **record.config, "seed": 0}))
+    assert {name: made[name] for name in record.config} == {name: kept[name] for name in record.config}

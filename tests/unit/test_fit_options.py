@@ -39,6 +39,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: FitOptions(starts=0), "fit, starts: got 0"),
         (lambda: FitOptions(starts=2), "fit, start_iterations: got 0 for 2 starts, wanted 1 to 526"),
         (lambda: FitOptions(starts=2, start_iterations=527), "fit, start_iterations: got 527"),
+        (lambda: FitOptions(starts=2, start_iterations=519, patience=1), "got 519 with patience, wanted at most 518"),
         (lambda: FitOptions(sample_every=0), "fit, sample_every: got 0"),
         (lambda: FitOptions(validation_trials=0), "fit, validation_trials: got 0"),
         (lambda: FitOptions(patience=-1), "fit, patience: got -1"),
