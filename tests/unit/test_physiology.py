@@ -201,7 +201,8 @@ def session(**changes: object) -> Session:
         DELTA7_BRIDGE: opposite,
     }
     walk = Recording(0.1 * np.arange(frames), velocity, true, heading, calcium)
-    standing = bump(np.linspace(0, 1, 50)[:, None] * np.array([-4.0, -4.0, 4.0, 4.0]), wedges)  # rad, in both directions
+    drift = np.linspace(0, 1, 50)[:, None] * np.array([-4.0, -4.0, 4.0, 4.0])  # rad, in both directions
+    standing = bump(drift, wedges)
     whole = Session(
         walk=walk,
         standing=standing,
