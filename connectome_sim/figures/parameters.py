@@ -49,7 +49,8 @@ def parameters(saved: SavedRun) -> Figure:
         _strip(axes, "gain", names, together, others[0])
         if names:
             axes.set_ylim(rows - 0.5, -0.5)
-        title = TITLES["gain"] if len(together) == len(values.get("gain", {})) else f"{TITLES['gain']}, each synapse; dot: median"
+        merged = len(together) < len(values.get("gain", {}))
+        title = TITLES["gain"] + (", each synapse; dot: median" if merged else "")
         panel_title(axes, title if k == 0 else "")
     for row, family in enumerate(("threshold", "time_constant", "velocity_gain")):
         axes = figure.add_subplot(grid[row, len(columns)])
