@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from connectome_sim import circular
-from connectome_sim.analysis.imaging import Recording
+from connectome_sim.analysis.imaging import FRAME_S, WALK_S, Recording
 from connectome_sim.analysis.published_rings import CosineRing, EpgPenRing, ReferenceRing, measure
 from connectome_sim.axes import FloatArray
 from connectome_sim.errors import DataError
@@ -97,19 +97,48 @@ def simulated(protocol: Protocol, *, seed: int) -> tuple[Row, ...]:
         found = measure(ring, protocol=protocol, seed=seed)
         walk = (found.arrays[f"walking/{part}_rad"] for part in ("decoded_heading", "true_heading"))
         decoded, true = (heading - heading[0] for heading in walk)
-        spread = spreads(found.arrays["walking/time_s"], decoded, true)
+        spread = spreads(*_as_recorded(found.arrays["walking/time_s"], decoded, true))
         figures = _with_fastest({**found.metrics, **spread}, protocol)
         note = "no diffusion: noise is a current, whose unit is not that of another model"
         rows.append(Row(model=name, kind="simulated here", source=source, figures=figures, note=note))
     return tuple(rows)
 
 
-def this_network(name: str, metrics: Mapping[str, float], walk: Recording | None, protocol: Protocol) -> Row:
-    """A fitted network by its stored held-out metrics; its spread by a recorded walk on the same traces."""
+def _as_recorded(time: FloatArray, *traces: FloatArray) -> tuple[FloatArray, ...]:
+    """Time [t] and traces [t, B] over the window of a recorded walk, mean over its frames."""
+    step = float(time[1] - time[0])
+    every = max(1, round(FRAME_S / step))
+    frames = min(round(WALK_S / step), len(time) - 1) // every
+    means = (x[: frames * every].reshape(frames, every, *x.shape[1:]).mean(axis=1) for x in traces)
+    return (np.arange(frames) + 0.5) * every * step, *means
+
+
+def this_network(
+    name: str, metrics: Mapping[str, float], walk: Recording | None, protocol: Protocol, *, step: float
+) -> Row:
+    """A fitted network by its stored held-out metrics; its spread by a recorded walk on the same traces.
+
+    Metrics that were measured with other headings, duration or step (s) than those given are left out, and the note of
+    the row says so.
+    """
+    wanted = {
+        "evaluation_headings": protocol.n_headings,
+        "evaluation_duration_s": protocol.duration_s,
+        "evaluation_step_s": step,
+    }
+    others = [
+        f"{key.removeprefix('evaluation_')} {metrics[key]:g} for {value:g}"
+        for key, value in wanted.items()
+        if key in metrics and not math.isclose(metrics[key], value, rel_tol=1e-9)
+    ]
+    note = ""
+    if others:
+        metrics = {}
+        note = f"stored metrics left out: evaluated with {', '.join(others)} of the fit's configuration"
     spread = {} if walk is None else spreads(walk.time, walk.decoded, walk.true)
     known = {key: value for key, value in metrics.items() if isinstance(value, (int, float)) and math.isfinite(value)}
     figures = _with_fastest({**known, **spread}, protocol)
-    return Row(model=name, kind="this network", source="its held-out metrics", figures=figures)
+    return Row(model=name, kind="this network", source="its held-out metrics", figures=figures, note=note)
 
 
 def spreads(time: FloatArray, decoded: FloatArray, true: FloatArray) -> dict[str, float]:

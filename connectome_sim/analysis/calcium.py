@@ -41,11 +41,11 @@ class Indicator:
     source: str
 
     def __post_init__(self) -> None:
-        # a peak decays slowest for equal time constants: half of it is left after 1.678 times the time to the peak
-        if not 0 < self.time_to_peak < self.half_decay / _SLOWEST:
+        # for its time to the peak a response decays fastest for equal time constants: to half in 1.678 times that time
+        if not 0 < self.time_to_peak < self.half_decay / _FASTEST:
             raise ConfigError(
                 f"indicator {self.name!r}: got time_to_peak {self.time_to_peak} s and half_decay {self.half_decay} s, "
-                f"wanted a positive time to peak below half_decay / {_SLOWEST:g}"
+                f"wanted a positive time to peak below half_decay / {_FASTEST:g}"
             )
 
     @property
@@ -71,7 +71,7 @@ class Indicator:
         return lfilter(numerator, denominator, rates, axis=0, zi=settled)[0]
 
 
-_SLOWEST = 1.678346990017  # (1 + x) exp(-x) = 1/2: half decay over time to peak of t exp(-t)
+_FASTEST = 1.678346990017  # least half decay over time to peak, that of t exp(-t): (1 + x) exp(-x) = 1/2
 
 
 @cache

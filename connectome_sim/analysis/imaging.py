@@ -53,9 +53,11 @@ class Session:
 
     Attributes:
         walk: walking.
-        standing: calcium of the EPG wedges without input at the beginning and the end of ``STANDING_S`` [2, B, wedge].
+        standing: calcium of the EPG wedges without input for ``STANDING_S`` [t, B, wedge].
         jumped: calcium of the EPG wedges at the end of cue jumps [B, wedge].
         bump_share: share of the trials that have a bump before they begin, as the held-out protocol defines one.
+        bump_min_vector_length: of the held-out protocol.
+        bump_min_amplitude: of the held-out protocol, units of rate.
         missing: region -> why the network has none.
     """
 
@@ -63,6 +65,8 @@ class Session:
     standing: FloatArray
     jumped: FloatArray
     bump_share: float
+    bump_min_vector_length: float
+    bump_min_amplitude: float
     missing: Mapping[str, str]
 
 
@@ -89,6 +93,8 @@ def record(
             standing=_standing(run, regions, initial, indicator),
             jumped=_jumped(run, regions, indicator),
             bump_share=_bump_share(run, initial),
+            bump_min_vector_length=run.protocol.bump_min_vector_length,
+            bump_min_amplitude=run.protocol.bump_min_amplitude,
             missing=regions.missing,
         )
 
@@ -133,10 +139,10 @@ def _walk(
 
 
 def _standing(run: Runner[RateNetwork], regions: Regions, initial: State, indicator: Indicator) -> FloatArray:
-    """Calcium of the EPG wedges at the beginning and at the end."""
+    """Calcium of the EPG wedges from the beginning to the end."""
     still = [run.still(STANDING_S, len(initial))]
     rates = _watched(run, initial, still, regions.means[EPG_RING])
-    return indicator.fluorescence(rates, run.protocol.input_step_s)[[0, -1]]
+    return indicator.fluorescence(rates, run.protocol.input_step_s)
 
 
 def _jumped(run: Runner[RateNetwork], regions: Regions, indicator: Indicator) -> FloatArray:

@@ -34,6 +34,8 @@ SLOW, FAST = 0, len(BINS_DEG_PER_S) - 2  # the bins that its ratios compare
 FEWEST_BUMPS = 0.5  # chosen: where fewer trials have a bump, its shape and its motion are not scored
 FEWEST_FRAMES = 30  # chosen: a velocity bin with fewer, over all trials, has no mean
 LOWEST_SHARE = 0.1  # of the frames, whose mean is a region's baseline F0
+STANDING = "standing_drift_sd_rad"  # the measure that is not read from the walks
+MOST_FAILED = 0.1  # chosen: share of failed trials above which the others alone are not scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +166,9 @@ def _scored(observation: Observation, session: Session) -> Score:
 
     if observation.measure not in _WITHOUT_BUMP and session.bump_share < FEWEST_BUMPS:
         return without(f"{session.bump_share:.0%} of the trials have a bump")
+    recorded = session.standing if observation.measure == STANDING else session.walk.calcium[EPG_RING]
+    if observation.measure not in _WITHOUT_BUMP and _failed_share(recorded) > MOST_FAILED:
+        return without(f"{_failed_share(recorded):.0%} of the trials failed")
     try:
         values = np.atleast_1d(MEASURES[observation.measure](session))
     except _Missing as error:
@@ -209,11 +214,20 @@ def _width_deg(profile: FloatArray) -> FloatArray:
     return np.rad2deg(profile_width(torch.from_numpy(np.ascontiguousarray(profile))).numpy())
 
 
-def _single(profile: FloatArray) -> FloatArray:
-    """1 where a profile has one peak, 0 where it has another number, NaN where its trial failed."""
-    failed = ~np.isfinite(profile).all(axis=-1)
-    peaks = profile_peaks(torch.from_numpy(np.nan_to_num(profile))).numpy()
-    return np.where(failed, np.nan, peaks == 1)
+def _failed_share(recorded: FloatArray) -> float:
+    """Share of the trials of a recording [t, B, region] that failed."""
+    return float(1 - np.isfinite(recorded).all(axis=(0, -1)).mean())
+
+
+def _single(session: Session, profile: FloatArray) -> FloatArray:
+    """1 where a profile is one bump as the held-out protocol defines it, else 0, also where its trial failed."""
+    profile = np.nan_to_num(profile)  # of a failed trial: flat, no bump
+    total = np.abs(profile).sum(axis=-1)
+    vector = np.abs(profile @ np.exp(1j * circular.evenly_spaced(profile.shape[-1])))
+    long = vector >= session.bump_min_vector_length * total
+    high = np.ptp(profile, axis=-1) >= session.bump_min_amplitude
+    peaks = profile_peaks(torch.from_numpy(profile)).numpy()  # 0 of a flat one
+    return ((peaks == 1) & long & high).astype(float)
 
 
 def _amplitude(session: Session) -> FloatArray:
@@ -296,9 +310,12 @@ def _gain(session: Session) -> FloatArray:
     return (centred * (bump - bump.mean(axis=0))).sum(axis=0) / (centred**2).sum(axis=0)
 
 
-def _standing_drift(session: Session) -> FloatArray:
-    before, after = heading_of(session.standing)
-    return circular.difference(after, before)
+def _standing_spread(session: Session) -> FloatArray:
+    """SD over trials of the bump's displacement while standing, unwrapped, rad [1]; opposite drifts do not cancel."""
+    bump = circular.unwrap(heading_of(session.standing))
+    moved = bump[-1] - bump[0]
+    moved = moved[np.isfinite(moved)]
+    return np.array([moved.std(ddof=1) if len(moved) > 1 else math.nan])
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -314,9 +331,9 @@ MEASURES: Mapping[str, Measure] = {
     "pen_a_turning_correlation": _turning_correlation,
     "delta7_epg_distance_glomeruli": _bridge_distance,
     "integration_gain": _gain,
-    "standing_drift_rad": _standing_drift,
-    "single_bump_share": lambda session: np.mean(_single(_region(session, EPG_RING)), axis=0),
-    "single_bump_after_jump_share": lambda session: _single(session.jumped),
+    STANDING: _standing_spread,
+    "single_bump_share": lambda session: np.mean(_single(session, _region(session, EPG_RING)), axis=0),
+    "single_bump_after_jump_share": lambda session: _single(session, session.jumped),
 }
 """Name -> what it measures of a recorded network."""
 

@@ -39,7 +39,8 @@ def score_network(
     Args:
         stored: the network.
         fitted: configuration of its fit.
-        metrics: its held-out metrics, which are taken as they are; reference rings run on the same traces.
+        metrics: its held-out metrics, taken as they are, or left out with a note where they were measured with other
+            headings, duration or step than the configuration's; reference rings run on the same traces.
         folder: of the tables.
         figures: folder of the figures.
         formats: of the figures.
@@ -58,7 +59,8 @@ def score_network(
     session = _recorded(stored, fitted, seed)
     if (protocol, seed) not in known:
         known[protocol, seed] = simulated(protocol, seed=seed)
-    own = this_network(f"this network (seed {stored.seed})", metrics, session.walk, protocol)
+    name, step = f"this network (seed {stored.seed})", fitted.evaluation.step
+    own = this_network(name, metrics, session.walk, protocol, step=step)
     rows = (*published(), own, *known[protocol, seed])
     tables = {
         SCORECARD: score_table(scorecard(shipped_observations(), session)),

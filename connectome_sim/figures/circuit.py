@@ -70,12 +70,28 @@ def signed_gains(connectome: Connectome, network: FittedNetwork, types: Sequence
     return found
 
 
+def gains_are_tied(saved: SavedRun) -> bool:
+    """Whether every pair of types has one ratio of fitted weight to synapse count, to the precision of float32."""
+    if saved.connectome is None or not saved.networks:
+        return True
+    counts, type_of = saved.connectome.counts.toarray(), saved.connectome.neurons.type
+    ratio = np.divide(saved.networks[0].weights, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    for post in saved.connectome.types:
+        for pre in saved.connectome.types:
+            block = ratio[np.ix_(type_of == post, type_of == pre)]
+            block = block[np.isfinite(block)]
+            if block.size and np.ptp(block) > 1e-4 * np.abs(block).max():
+                return False
+    return True
+
+
 @styled
 def type_matrix(saved: SavedRun) -> Figure:
     """Synapses per neuron (left) and sign times fitted gain (right) between cell types [post, pre]."""
+    which = "the same for all" if gains_are_tied(saved) else "mean over"
     caption = (
         f"{saved.origin}. Rows receive, columns send. Left: mean number of synapses that a cell receives. Right: sign "
-        f"and size of the fitted gain, the same for all synapses of a pair of types; logarithmic colours. "
+        f"and size of the fitted gain, {which} synapses of a pair of types; logarithmic colours. "
         f"{saved.ending}"
     )
     figure = new_figure("Connectivity and gains by cell type", caption, height=3.5)
@@ -128,7 +144,8 @@ def circuit_graph(saved: SavedRun) -> Figure:
     caption = (
         f"{saved.origin}. Cells of a type in one of {SECTORS} sectors of the ring are one node; "
         f"types without a place on the ring are one node in the middle. Edges: summed fitted weights; width by "
-        f"size within a panel; the strongest that carry {100 * STRONGEST:.0f} % of a panel's weight. {saved.ending}"
+        f"size within a panel; the strongest that carry {100 * STRONGEST:.0f} % of a panel's weight, less those within "
+        f"a node. {saved.ending}"
     )
     figure = new_figure("The circuit as a graph", caption, height=4.1)
     if not saved.networks:
@@ -137,9 +154,9 @@ def circuit_graph(saved: SavedRun) -> Figure:
     graph, place = ring_graph(saved.networks[0])
     panels = figure.subplots(1, 2)
     for axes, sign, colour, title in ((panels[0], 1, VERMILLION, "Excitation"), (panels[1], -1, BLUE, "Inhibition")):
-        edges = strongest(graph, sign)
-        _drawn(axes, graph, place, edges, colour)
-        panel_title(axes, f"{title}: {len(edges)} edges")
+        between = [edge for edge in strongest(graph, sign) if edge[0] != edge[1]]
+        _drawn(axes, graph, place, between, colour)
+        panel_title(axes, f"{title}: {len(between)} edges")
     names = ordered_types([name for name, _ in graph])
     dots = [Line2D([], [], marker="o", linestyle="", color=COLOUR.get(n, GREY), markersize=4) for n in names]
     figure.legend(dots, [n.replace("Delta", "Δ") for n in names], loc="outside upper right", ncols=len(names))
@@ -195,11 +212,10 @@ def _drawn(
 ) -> None:
     axes.set_aspect("equal")
     axes.set_axis_off()
-    between = [edge for edge in edges if edge[0] != edge[1]]
-    largest = max((abs(edge[2]) for edge in between), default=1.0)
-    widths = [max(0.2, WIDEST * abs(edge[2]) / largest) for edge in between]
+    largest = max((abs(edge[2]) for edge in edges), default=1.0)
+    widths = [max(0.2, WIDEST * abs(edge[2]) / largest) for edge in edges]
     nx.draw_networkx_edges(
-        graph, place, ax=axes, edgelist=[edge[:2] for edge in between], width=widths, edge_color=colour, alpha=0.55,
+        graph, place, ax=axes, edgelist=[edge[:2] for edge in edges], width=widths, edge_color=colour, alpha=0.55,
         arrowsize=4, node_size=26, connectionstyle="arc3,rad=0.12",
     )  # fmt: skip
     colours = [COLOUR.get(name, GREY) for name, _ in graph]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
@@ -48,6 +49,7 @@ for (const head of document.querySelectorAll("table.sortable th")) {
   });
 }
 """
+_WHOLE = re.compile(r"([+-]?\d+)(?:\.0)?")  # counts and ids keep all digits
 _COLOURED = ("agree", "disagree", "yes", "NO")
 
 
@@ -62,7 +64,7 @@ def table(rows: Sequence[Row], columns: Sequence[str] | None = None, *, texts: C
     """A table that sorts by a click on the head of a column.
 
     Args:
-        rows: column -> text; a number is shown with four digits and sorted by all it has.
+        rows: column -> text; a number is shown with four digits, a whole one with all, and sorted by all it has.
         columns: those shown, in order; all of the first row where None.
         texts: columns whose numbers are shown as they are.
     """
@@ -84,7 +86,8 @@ def picture(title: str, content: bytes, *, kind: str = "png") -> str:
 def _field(text: str, *, as_it_is: bool) -> str:
     number = _number(text)
     if number is not None and not as_it_is:
-        value, shown = ("", "") if math.isnan(number) else (f"{number!r}", f"{number:.4g}")
+        whole = _WHOLE.fullmatch(text)
+        value, shown = ("", "") if math.isnan(number) else (f"{number!r}", whole[1] if whole else f"{number:.4g}")
         return f'<td class="number" data-value="{value}">{shown}</td>'
     style = f' class="{text}"' if text in _COLOURED else ""
     return f"<td{style}>{escape(text)}</td>"

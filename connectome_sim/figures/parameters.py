@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ TITLES = {
 SCALE = {"time_constant": 1e3}  # s to ms
 LINEAR = ("threshold", "velocity_gain")  # of either sign, or of one order of magnitude
 MOST_ROWS = 24  # of gains in a column
+MOST_GAINS = 96  # with more, as of single synapses, a row is a pair of types, a tick a gain
+_NUMBER = re.compile(r"\[\d+\]")  # of the neuron, in the name of a synapse's gain: EPG[3]<-PEN_a[17]
 
 
 @styled
@@ -34,7 +37,8 @@ def parameters(saved: SavedRun) -> Figure:
     if not values:
         blank(figure.subplots(), "no parameters saved")
         return figure
-    gains = sorted(values.get("gain", {}), key=_rank)
+    together = _by_pair(values.get("gain", {}))
+    gains = sorted(together, key=_rank)
     rows = math.ceil(len(gains) / math.ceil(len(gains) / MOST_ROWS)) if gains else 1
     columns = [gains[k : k + rows] for k in range(0, len(gains), rows)] or [[]]
     grid = figure.add_gridspec(3, len(columns) + 1, height_ratios=[7, 7, 3])
@@ -42,13 +46,15 @@ def parameters(saved: SavedRun) -> Figure:
     for k, names in enumerate(columns):
         axes = figure.add_subplot(grid[:, k], sharex=first)
         first = first or axes
-        _strip(axes, "gain", names, values, others[0])
+        _strip(axes, "gain", names, together, others[0])
         if names:
             axes.set_ylim(rows - 0.5, -0.5)
-        panel_title(axes, TITLES["gain"] if k == 0 else "")
+        merged = len(together) < len(values.get("gain", {}))
+        title = TITLES["gain"] + (", each synapse; dot: median" if merged else "")
+        panel_title(axes, title if k == 0 else "")
     for row, family in enumerate(("threshold", "time_constant", "velocity_gain")):
         axes = figure.add_subplot(grid[row, len(columns)])
-        _strip(axes, family, sorted(values.get(family, {}), key=_rank), values, others[0])
+        _strip(axes, family, sorted(values.get(family, {}), key=_rank), _alone(values.get(family, {})), others[0])
         panel_title(axes, TITLES[family])
     return figure
 
@@ -59,6 +65,20 @@ def by_family(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
     for key, value in numbers.items():
         family, _, name = key.partition("/")
         found.setdefault(family, {})[name] = value
+    return found
+
+
+def _alone(numbers: Mapping[str, float]) -> dict[str, list[float]]:
+    return {name: [value] for name, value in numbers.items()}
+
+
+def _by_pair(gains: Mapping[str, float]) -> dict[str, list[float]]:
+    """Row -> its gains: each its own row, or with more than ``MOST_GAINS`` those of a pair of types together."""
+    if len(gains) <= MOST_GAINS:
+        return _alone(gains)
+    found: dict[str, list[float]] = {}
+    for name, value in gains.items():
+        found.setdefault(_NUMBER.sub("", name), []).append(value)
     return found
 
 
@@ -80,7 +100,7 @@ def _strip(
     axes: Axes,
     family: str,
     names: Sequence[str],
-    values: Mapping[str, Mapping[str, float]],
+    values: Mapping[str, Sequence[float]],
     others: Mapping[str, np.ndarray],
 ) -> None:
     if not names:
@@ -91,7 +111,12 @@ def _strip(
         spread = others.get(f"{family}/{name}")
         if spread is not None:
             axes.plot(scale * spread, np.full(len(spread), y), "|", color=GREY, markersize=4, markeredgewidth=0.7)
-        axes.plot(scale * values[family][name], y, "o", color=BLUE, markersize=2.8, zorder=3)
+        own = scale * np.asarray(values[name])
+        if len(own) == 1:
+            axes.plot(own, [y], "o", color=BLUE, markersize=2.8, zorder=3)
+        else:
+            axes.plot(own, np.full(len(own), y), "|", color=BLUE, markersize=4, markeredgewidth=0.3, alpha=0.5)
+            axes.plot([np.median(own)], [y], "o", color=BLUE, markeredgecolor="white", markersize=3.4, zorder=3)
     if family not in LINEAR:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1,) if family == "gain" else (1, 2, 5)))

@@ -47,7 +47,7 @@ def report(
         commands: what for -> command that repeats it.
     """
     title = f"Head-direction network: {saved.origin}"
-    parts = [f"<h1>{escape(title)}</h1>", _verdict(saved), _score_table(scores), _attractor(saved, attractor)]
+    parts = [f"<h1>{escape(title)}</h1>", _verdict(saved, scores), _score_table(scores), _attractor(saved, attractor)]
     parts += _figures(pictures)
     for name, rows in saved.tables.items():
         parts.append(f"<h2>{escape(_words(name))}</h2>{table(rows)}")
@@ -63,15 +63,15 @@ def report(
     return page(title, "".join(parts))
 
 
-def _verdict(saved: SavedRun) -> str:
+def _verdict(saved: SavedRun, scores: Sequence[Row]) -> str:
     """Whether it worked, in words, before anything else."""
-    colour, head = _judgement(saved)
-    sentences = [*_reasons(saved), *_behaviour(saved.metrics)]
+    colour, head = _judgement(saved, scores)
+    sentences = [*_reasons(saved, scores), *_behaviour(saved.metrics)]
     text = f"<p><strong>{escape(head)}</strong></p>" + "".join(f"<p>{escape(s)}</p>" for s in sentences)
     return f'<div class="verdict {colour}" id="verdict">{text}</div>'
 
 
-def _judgement(saved: SavedRun) -> tuple[str, str]:
+def _judgement(saved: SavedRun, scores: Sequence[Row]) -> tuple[str, str]:
     status, bump = saved.manifest.status, saved.bump_warning
     if status == "failed":
         return _BAD, "The fit failed."
@@ -79,12 +79,21 @@ def _judgement(saved: SavedRun) -> tuple[str, str]:
         return _OPEN, "The fit has not ended."
     if bump:
         return _BAD, f"The fit ended, but: {bump}."
+    if _broken(scores):
+        return _BAD, "The fit succeeded, but not every bound holds at the last evaluation."
     if saved.analysis is not None and saved.analysis.warning:
         return _OPEN, f"The fit succeeded, but: {saved.analysis.warning}."
+    if not any(row["holds"] for row in scores):
+        return _OPEN, "The fit succeeded, but no bounds were stated."
     return _GOOD, "The fit succeeded."
 
 
-def _reasons(saved: SavedRun) -> list[str]:
+def _broken(scores: Sequence[Row]) -> list[str]:
+    """Measures whose bound does not hold."""
+    return [row["measure"] for row in scores if row["holds"] == "NO"]
+
+
+def _reasons(saved: SavedRun, scores: Sequence[Row]) -> list[str]:
     found = []
     if saved.manifest.status == "failed":
         found.append(f"Reason: {saved.manifest.reason or 'not recorded'}.")
@@ -93,7 +102,10 @@ def _reasons(saved: SavedRun) -> list[str]:
         elif saved.bump_warning:
             found.append(f"Of the network that it left: {saved.bump_warning}.")
     elif saved.manifest.status == "succeeded":
-        found.append("Every bound that its configuration states holds; the table shows them.")
+        if _broken(scores):
+            found.append(f"Not within its bound at the last evaluation: {', '.join(_broken(scores))}.")
+        elif any(row["holds"] for row in scores):
+            found.append("Every bound that its configuration states holds; the table shows them.")
     if "not the connectome" in saved.dataset:
         found.append("The connectome was drawn from wiring statistics: none of its neurons is real.")
     if saved.found:

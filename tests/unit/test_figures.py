@@ -38,6 +38,8 @@ from connectome_sim.figures import (
 )
 from connectome_sim.figures.activity import bump_animation, by_wedge, type_kymographs
 from connectome_sim.figures.circuit import (
+    circuit_graph,
+    gains_are_tied,
     ordered_types,
     ring_graph,
     signed_gains,
@@ -358,6 +360,34 @@ def test_parameters_stand_among_those_of_their_ensemble(saved: SavedRun) -> None
     assert drawn[:2] == [[1.0, 2.0], [1.0]] and "2 members" in texts(figure)
     assert constants.get_lines()[0].get_xdata() == [20.0]  # ms
     draw_without_warning(figure)
+
+
+def test_hundreds_of_gains_are_rows_by_pair(saved: SavedRun) -> None:
+    """400 gains of single synapses of 2 pairs: two rows that hold them all, and no axes for each."""
+    gains = {f"gain/EPG[{k}]<-PEN_a[{k + 1}]": 0.5 + k / 1000 for k in range(300)}
+    gains |= {f"gain/PEN_a[{k}]<-EPG[{k + 1}]": 2.0 for k in range(100)}
+    figure = parameters(replace(saved, parameters=gains))
+    assert len(figure.axes) == 4
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["EPG ← PEN_a", "PEN_a ← EPG"] and "each synapse" in texts(figure)
+    drawn = [np.asarray(line.get_xdata()) for line in figure.axes[0].get_lines()]
+    assert [len(x) for x in drawn] == [300, 1, 100, 1] and drawn[1][0] == pytest.approx(np.median(drawn[0]))
+    draw_without_warning(figure)
+
+
+def test_the_caption_says_whether_gains_are_tied(saved: SavedRun) -> None:
+    assert saved.connectome is not None
+    counts = saved.connectome.counts.toarray().astype(float)
+    tied = replace(saved, networks=(replace(saved.networks[0], weights=0.1 * counts),))
+    loose = replace(saved, networks=(replace(saved.networks[0], weights=0.1 * counts**2 + counts),))
+    assert gains_are_tied(tied) and not gains_are_tied(loose)
+
+
+def test_the_graph_counts_the_edges_that_it_draws(saved: SavedRun) -> None:
+    graph, _ = ring_graph(saved.networks[0])
+    for sign, title in ((1, "Excitation"), (-1, "Inhibition")):
+        drawn = [edge for edge in strongest(graph, sign) if edge[0] != edge[1]]
+        assert f"{title}: {len(drawn)} edges" in texts(circuit_graph(saved))
 
 
 def with_a_walk(saved: SavedRun) -> SavedRun:

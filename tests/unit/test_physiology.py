@@ -201,8 +201,17 @@ def session(**changes: object) -> Session:
         DELTA7_BRIDGE: opposite,
     }
     walk = Recording(0.1 * np.arange(frames), velocity, true, heading, calcium)
-    standing = np.stack([bump(np.zeros(4), wedges), bump(np.full(4, 0.3), wedges)])
-    whole = Session(walk=walk, standing=standing, jumped=standing[0], bump_share=1.0, missing={})
+    drift = np.linspace(0, 1, 50)[:, None] * np.array([-4.0, -4.0, 4.0, 4.0])  # rad, in both directions
+    standing = bump(drift, wedges)
+    whole = Session(
+        walk=walk,
+        standing=standing,
+        jumped=standing[0],
+        bump_share=1.0,
+        bump_min_vector_length=0.2,
+        bump_min_amplitude=0.05,
+        missing={},
+    )
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -216,7 +225,7 @@ def session(**changes: object) -> Session:
         ("pen_a_lead_150_180_deg", 20.0, 1e-6),
         ("delta7_epg_distance_glomeruli", 4.0, 1e-6),
         ("integration_gain", 0.8, 1e-9),
-        ("standing_drift_rad", 0.3, 1e-9),
+        ("standing_drift_sd_rad", 4 * math.sqrt(4 / 3), 1e-9),  # not 0, the mean, nor wrapped; SD with n - 1
         ("single_bump_share", 1.0, 0.0),
         ("single_bump_after_jump_share", 1.0, 0.0),
     ],
@@ -262,15 +271,51 @@ def test_what_cannot_be_measured_is_not_applicable_and_says_why() -> None:
     assert asked.verdict != NOT_APPLICABLE  # whether there is one bump is what it asks
 
 
-def test_failed_trials_do_not_count() -> None:
+def test_drifts_in_both_directions_do_not_pass_as_none() -> None:
+    """Mean 0 whatever their size: the SD decides, from none to more than the fly's 0.76 rad."""
+    (row,) = (row for row in shipped_observations() if row.id == "standing_drift")
+    angles, where = WEDGE * np.arange(16), np.linspace(0, 1, 50)[:, None] * np.array([-1.0, -1.0, 1.0, 1.0])
+    for size, verdict in ((0.0, OFF), (0.76 * math.sqrt(3 / 4), PASS), (1.2, OFF), (3.0, OFF)):
+        (score,) = scorecard([row], session(standing=1 + np.cos(angles - size * where[..., None])))
+        assert score.verdict == verdict, size
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "offset"), [(1e-6, 0.0), (0.5, 10.0), (0.0, 1.0)], ids=["too low", "short vector", "flat"]
+)
+def test_a_profile_without_a_bump_is_not_one_bump(amplitude: float, offset: float) -> None:
+    """Each but the flat one has a single peak relative to its own amplitude."""
     whole = session()
-    calcium = {name: values.copy() for name, values in whole.walk.calcium.items()}
-    for values in calcium.values():
-        values[:, 0] = np.nan
-    (score,) = scorecard(
-        [observation(measure="integration_gain")], replace(whole, walk=replace(whole.walk, calcium=calcium))
-    )
-    assert score.value == pytest.approx(0.8)
+    profile = offset + amplitude * (1 + np.cos(WEDGE * np.arange(16)))
+    calcium = {**whole.walk.calcium, EPG_RING: np.broadcast_to(profile, whole.walk.calcium[EPG_RING].shape)}
+    seen = replace(whole, walk=replace(whole.walk, calcium=calcium), jumped=np.broadcast_to(profile, (4, 16)))
+    assert np.mean(MEASURES["single_bump_share"](seen)) == 0
+    assert np.mean(MEASURES["single_bump_after_jump_share"](seen)) == 0
+
+
+def with_failed(trials: int, of: int) -> Session:
+    """The made-up recording ``of`` / 4 times over, the first trials failed."""
+    whole = session()
+    again = of // 4
+    calcium = {name: np.tile(values, (1, again, 1)) for name, values in whole.walk.calcium.items()}
+    standing, jumped = np.tile(whole.standing, (1, again, 1)), np.tile(whole.jumped, (again, 1))
+    for values in (*calcium.values(), standing):
+        values[:, :trials] = np.nan
+    jumped[:trials] = np.nan
+    walk = whole.walk
+    velocity, true, decoded = (np.tile(x, (1, again)) for x in (walk.velocity, walk.true, walk.decoded))
+    walk = replace(walk, velocity=velocity, true=true, decoded=decoded, calcium=calcium)
+    return replace(whole, walk=walk, standing=standing, jumped=jumped)
+
+
+def test_survivors_do_not_score_alone() -> None:
+    """1 of 12 failed: the rest speaks for the network; 2 of 12, more than a tenth: it does not. Shares count them."""
+    rows = [observation(measure=name) for name in ("integration_gain", "standing_drift_sd_rad")]
+    shares = [observation(measure=name) for name in ("single_bump_share", "single_bump_after_jump_share")]
+    few, many = (scorecard(rows, with_failed(failed, of=12)) for failed in (1, 2))
+    assert few[0].value == pytest.approx(0.8) and few[1].verdict != NOT_APPLICABLE
+    assert all(score.verdict == NOT_APPLICABLE and "17% of the trials failed" in score.words for score in many)
+    assert [score.value for score in scorecard(shares, with_failed(2, of=12))] == pytest.approx([10 / 12] * 2)
 
 
 def test_the_shipped_table_is_whole() -> None:
@@ -313,6 +358,7 @@ def test_an_ideal_ring_is_recorded_as_it_is() -> None:
     assert (moved * true).sum() / (true**2).sum() == pytest.approx(1.0, abs=0.05)
     assert 0.7 < scores["integration_gain"].value < 1.0  # of short walks the indicator's lag loses some
     assert scores["standing_drift"].value == pytest.approx(0.0, abs=0.05)
+    assert scores["standing_drift"].verdict == OFF  # less than the fly's: no noise
     assert scores["single_bump"].value == 1.0
     assert scores["delta7_opposite"].verdict == NOT_APPLICABLE
     curves = physiology.curves(found)

@@ -11,6 +11,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from connectome_sim import circular
+from connectome_sim.analysis import beside_others
 from connectome_sim.analysis.beside_others import (
     FASTEST,
     Row,
@@ -19,9 +20,10 @@ from connectome_sim.analysis.beside_others import (
     spreads,
     this_network,
 )
+from connectome_sim.analysis.imaging import Recording
 from connectome_sim.analysis.published_rings import CosineRing, EpgPenRing, ReferenceRing, measure, simulate_ring
 from connectome_sim.errors import ConfigError, DataError
-from connectome_sim.evaluate import QUICK
+from connectome_sim.evaluate import FULL, QUICK, EvaluationResult
 from connectome_sim.evaluate.trace import Runner
 from connectome_sim.model import Drive
 from connectome_sim.solve import SolveOptions
@@ -177,6 +179,41 @@ def test_published_rows_speak_of_figures_that_the_table_shows() -> None:
         Row(model="x", kind="rumour", source="")
 
 
+def test_rings_and_network_are_measured_over_the_same_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gain of 1 for 20 s and of 0.5 after: the ring's 60 s on its own grid give what the recorded 20 s give."""
+    random = np.random.default_rng(1)
+
+    def walk(step: float, seconds: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        time = step * np.arange(round(seconds / step) + 1)
+        true = speed * time[:, None]
+        late = np.maximum(time - 20, 0)[:, None]
+        return time, true - 0.5 * speed * late + wander * np.sqrt(time)[:, None], true
+
+    speed, wander = random.standard_normal(64), 0.2 * random.standard_normal(64)
+    time, decoded, true = walk(0.02, 60.0)
+    arrays = {"time_s": time, "decoded_heading_rad": decoded + 2.0, "true_heading_rad": true + 2.0}
+    found = EvaluationResult({}, {f"walking/{name}": values for name, values in arrays.items()})
+    monkeypatch.setattr(beside_others, "measure", lambda *args, **settings: found)
+    ring = beside_others.simulated(FULL, seed=0)[0]
+    frames = [x[:2000].reshape(200, 10, *x.shape[1:]).mean(axis=1) for x in walk(0.01, 20.0)]
+    recorded = Recording(0.1 * (np.arange(200) + 0.5), frames[2], frames[2], frames[1], {})
+    network = this_network("mine", {}, recorded, FULL, step=1e-3)
+    assert ring.figures["walking_gain"] == pytest.approx(1.0, abs=0.05)
+    assert set(ring.figures) == set(network.figures) and len(ring.figures) == 5
+    for name, value in network.figures.items():
+        assert ring.figures[name] == pytest.approx(value, rel=0.01), name
+
+
+@pytest.mark.parametrize(
+    "other", [{"evaluation_headings": 16}, {"evaluation_duration_s": 20.0}, {"evaluation_step_s": 2e-3}]
+)
+def test_metrics_of_another_evaluation_are_left_out(other: dict[str, float]) -> None:
+    own = {"evaluation_headings": 64, "evaluation_duration_s": 60.0, "evaluation_step_s": 1e-3, "walking_x_deg": 3.0}
+    assert this_network("mine", own, None, FULL, step=1e-3).figures["walking_x_deg"] == 3.0
+    row = this_network("mine", own | other, None, FULL, step=1e-3)
+    assert not row.figures and next(iter(other)).removeprefix("evaluation_") in row.note
+
+
 def test_the_network_keeps_its_stored_metrics() -> None:
     metrics = {
         "gain_at_120_deg_per_s": 1.0,
@@ -184,5 +221,5 @@ def test_the_network_keeps_its_stored_metrics() -> None:
         "walking_error_1s_median_deg": math.nan,
     }
     protocol = replace(QUICK, constant_speeds_deg_per_s=(60.0, 120.0))
-    row = this_network("mine", metrics, None, protocol)
+    row = this_network("mine", metrics, None, protocol, step=1e-3)
     assert row.figures[FASTEST] == pytest.approx(90.0) and "walking_error_1s_median_deg" not in row.figures

@@ -45,10 +45,25 @@ def verdict(text: str) -> str:
 
 
 def test_a_run_that_succeeded_says_so_first_with_its_numbers() -> None:
-    text = text_of(SavedRun(manifest=manifest("succeeded"), metrics=METRICS))
+    text = text_of(SavedRun(manifest=manifest("succeeded"), metrics=METRICS | {"rest_drift_60s_median_deg": 1.0}))
     top = verdict(text)
-    assert top.startswith("good: ") and "The fit succeeded." in top
+    assert top.startswith("good: ") and "The fit succeeded." in top and "Every bound" in top
     assert "After 60 s of walking in darkness" in top and "8.61 deg off in the median and 14.7 deg" in top
+
+
+def test_a_success_whose_bounds_do_not_hold_now_is_not_green() -> None:
+    """The manifest speaks of the evaluation that ended the fit, the table of the last one."""
+    later = METRICS | {"walking_error_60s_median_deg": 40.0, "rest_drift_60s_median_deg": 1.0}
+    top = verdict(text_of(SavedRun(manifest=manifest("succeeded"), metrics=later)))
+    assert top.startswith("bad: ") and "at the last evaluation" in top and "walking error 60s median" in top
+    assert "Every bound" not in top and "rest drift" not in top
+
+
+def test_a_success_without_bounds_is_open() -> None:
+    saved = SavedRun(manifest=manifest("succeeded"), metrics=METRICS)
+    text = report(saved, scores=score_rows(METRICS, {}), attractor=[], pictures={}, config="", commands={})
+    top = verdict(text)
+    assert top.startswith("open: ") and "no bounds were stated" in top and "Every bound" not in top
 
 
 def test_a_failed_run_says_so_first_with_its_reason() -> None:
@@ -103,6 +118,11 @@ def test_a_table_keeps_its_texts_and_sorts_by_all_digits() -> None:
     text = table([{"a_b": "0.123456789", "c": "<x>"}, {"a_b": "nan", "c": ""}])
     assert 'data-value="0.123456789">0.1235<' in text and "&lt;x&gt;" in text and ">a b<" in text
     assert 'data-value="">' in text  # not a number: sorts last
+
+
+def test_whole_numbers_keep_their_digits() -> None:
+    text = table([{"count": "48158", "id": "5813027016", "share": "48158.25", "metric": "48158.0"}])
+    assert text.count(">48158<") == 2 and ">5813027016<" in text and ">4.816e+04<" in text
 
 
 def run_with_tables(path: Path) -> RunFolder:
