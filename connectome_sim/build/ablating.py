@@ -126,6 +126,8 @@ def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> Sweep
     members = tuple(members) or chosen_members(config)
     planned = make_plan(config.ablation, members)
     refit = _refits(config, members)
+    if refit is not None:
+        refit.check(planned.rows)
     folder = _folder(config, members, planned)
     rows = {row["case_id"]: row for row in folder.table("cases", columns=columns(planned))}
     order = {row.id: number for number, row in enumerate(planned.rows)}
