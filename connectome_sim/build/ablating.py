@@ -19,7 +19,7 @@ from connectome_sim.ablation.probes import Probes, Scored
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row, columns, run
 from connectome_sim.ablation.statistics import Effect, summarise
 from connectome_sim.build.ensembles import load_ensemble
-from connectome_sim.build.refitting import Refits, refits
+from connectome_sim.build.refitting import Refits, impossible, refits
 from connectome_sim.config import AblateConfig, AblationConfig, plain, to_yaml
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
@@ -188,14 +188,20 @@ class _Scorer:
 
     def __call__(self, planned: Planned) -> Scored:
         case, own = planned.case, planned.member.connectome
-        connectome = own if case.rewiring is None else self._rewired(case, own)
+        connectome = own
+        if case.rewiring is not None:
+            with impossible(case):
+                connectome = self._rewired(case, own)
         if case.mode == REFIT:
             assert self.refit is not None  # made where a mode asks for it
             subject, fit = self.refit(planned, connectome)
             scored = self.probes.score(subject, ())
             scored = replace(scored, measures={**scored.measures, **fit})
         else:
-            subject = intact(planned.member) if connectome is own else transplanted(planned.member, connectome)
+            with impossible(case):  # wedges without EPG, targets that are gone
+                subject = intact(planned.member) if connectome is own else transplanted(planned.member, connectome)
+                for perturbation in case.perturbations:
+                    perturbation.block(subject.neurons)
             scored = self.probes.score(subject, case.perturbations)
         return scored if connectome is own else replace(scored, removed=taken(own, connectome))
 

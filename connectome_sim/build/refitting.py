@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
@@ -17,16 +18,18 @@ import numpy as np
 
 from connectome_sim.ablation.lesion import lesioned
 from connectome_sim.ablation.members import Member, Subject, intact
-from connectome_sim.ablation.plan import OF_A_REFIT, REFIT, Planned
+from connectome_sim.ablation.plan import OF_A_REFIT, REFIT, Case, Planned
 from connectome_sim.build.ensembles import load_ensemble
 from connectome_sim.build.fitting import named_parameters, resume_fit, run_fit
+from connectome_sim.build.objects import wiring
 from connectome_sim.config import AblateConfig, ConnectomeConfig, FitConfig, saved_config
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
-from connectome_sim.errors import ConfigError
+from connectome_sim.errors import CircuitError, ConfigError, SelectionError, ShapeError
 from connectome_sim.evaluate import Protocol
 from connectome_sim.fit import FitOptions
 from connectome_sim.model.parameters import FAMILIES
+from connectome_sim.readout import Readout
 from connectome_sim.records import RunFolder, atomic, read_network, read_parameters
 from connectome_sim.records.sweep_folder import slug
 
@@ -92,11 +95,15 @@ class Refits:
 
         Raises:
             FitError: the fit diverged or could not start.
-            ConfigError, SelectionError: a connectome that cannot be fitted as the member was.
+            CircuitError: what is left cannot be fitted as the member was.
+            RunFolderError: the folder of the new fit holds another one.
         """
         member, case = planned.member, planned.case
         origin = self.origins[member.name]
-        left = lesioned(connectome, case.perturbations, member.fitted.velocity_input)
+        with impossible(case):
+            left = lesioned(connectome, case.perturbations, member.fitted.velocity_input)
+            wired = wiring(origin.config, left)
+            Readout(wired.ring_angle, wired.epg_mask)
         place = self.folder / slug(case.name)
         atomic.make_folder(place)
         source = place / f"{slug(member.name)}.h5"
@@ -153,6 +160,17 @@ class Refits:
             return folder
         own = replace(saved_config(path), threads=None, progress=False, figures=False)
         return resume_fit(own, stop=self.stop.is_set).folder
+
+
+@contextmanager
+def impossible(case: Case) -> Iterator[None]:
+    """What a case leaves of a circuit may be none: a CircuitError then, in the place of the error of its making."""
+    try:
+        yield
+    except (ConfigError, SelectionError, ShapeError) as error:
+        if case.kind == "control":
+            raise
+        raise CircuitError(f"the case leaves no such circuit: {error}") from error
 
 
 def refits(config: AblateConfig, folder: Path, members: tuple[Member, ...]) -> Refits:
