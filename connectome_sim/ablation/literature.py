@@ -181,4 +181,6 @@ def _compared(finding: Finding, found: Effect, mean: tuple[float, float]) -> tup
     numbers = f"{numbers}; {finding.relation.replace('_', ' ')} {finding.bound:g}, {what} {low:.3g} to {high:.3g}"
     if holds or fails:
         return (AGREE if holds else DISAGREE), numbers
-    return NOT_TESTABLE, f"{numbers}: " + ("the interval holds the bound" if low == low else "no interval of one member")
+    return NOT_TESTABLE, f"{numbers}: " + (
+        "the interval holds the bound" if low == low else "no interval of one member"
+    )

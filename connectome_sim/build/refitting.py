@@ -20,17 +20,17 @@ from connectome_sim.ablation.lesion import lesioned
 from connectome_sim.ablation.members import Member, Subject, intact
 from connectome_sim.ablation.plan import OF_A_REFIT, REFIT, Case, Planned
 from connectome_sim.build.ensembles import load_ensemble
-from connectome_sim.build.fitting import named_parameters, resume_fit, run_fit
-from connectome_sim.build.objects import wiring
+from connectome_sim.build.fitting import check_same, named_parameters, resume_fit, run_fit, semantics
+from connectome_sim.build.objects import circuit, wiring
 from connectome_sim.config import AblateConfig, ConnectomeConfig, FitConfig, saved_config
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
-from connectome_sim.errors import CircuitError, ConfigError, SelectionError, ShapeError
+from connectome_sim.errors import CircuitError, ConfigError, RunFolderError, SelectionError, ShapeError
 from connectome_sim.evaluate import Protocol
 from connectome_sim.fit import FitOptions
 from connectome_sim.model.parameters import FAMILIES
 from connectome_sim.readout import Readout
-from connectome_sim.records import RunFolder, atomic, read_network, read_parameters
+from connectome_sim.records import RunFolder, atomic, config_hash, read_network, read_parameters
 from connectome_sim.records.sweep_folder import slug
 
 Values = Mapping[str, float]
@@ -89,7 +89,8 @@ class Refits:
         """The network of a new fit, ready to be measured, and the measures of the fit.
 
         - ``parameter_distance``: root mean square difference to the member's own parameters over those that both have
-          and that were fitted: logarithms of gains per c0 (so per synapse), time constants and velocity gains, thresholds as they are;
+          and that were fitted: logarithms of gains (per synapse: over c0), time constants and velocity gains, thresholds
+          as they are;
         - ``fit_loss``: total loss on the validation trials;
         - ``fit_iterations``: of all stages.
 
@@ -149,16 +150,28 @@ class Refits:
             figures=False,
         )
 
+    def identity(self, member: str) -> str:
+        """SHA-256 of what decides the new fits of a member but their connectomes."""
+        return config_hash(semantics(self.config(self.origins[member], Path("run"), Path("source.h5"))))
+
     def _fitted(self, config: FitConfig) -> RunFolder:
         path = Path(config.run)
         if path.exists() and not ((path / "manifest.json").exists() and (path / "connectome.h5").exists()):
             shutil.rmtree(path)  # stopped while it was made
         if not path.exists():
             return run_fit(config, stop=self.stop.is_set).folder
-        folder = RunFolder.open(path)
+        folder, saved = RunFolder.open(path), saved_config(path)
+        check_same(folder, saved)
+        # the source is a copy that may have moved; what it held is compared as it is
+        same = semantics(replace(saved, connectome=config.connectome)) == semantics(config)
+        if not same or not _same_circuit(hdf5.read(folder.connectome), circuit(config.connectome)):
+            raise RunFolderError(
+                f"{path}: holds a new fit with other settings or of another connectome; choose another out=..., or "
+                "delete it"
+            )
         if folder.manifest().status == "succeeded":
             return folder
-        own = replace(saved_config(path), threads=None, progress=False, figures=False)
+        own = replace(saved, threads=None, progress=False, figures=False)
         return resume_fit(own, stop=self.stop.is_set).folder
 
 
@@ -187,6 +200,11 @@ def refits(config: AblateConfig, folder: Path, members: tuple[Member, ...]) -> R
         )
     by_name = {member.name: one for member, one in zip(members, found, strict=True)}
     return Refits(folder, by_name, config.ablation.refit_budget, config.ablation.held_out.protocol)
+
+
+def _same_circuit(a: Connectome, b: Connectome) -> bool:
+    alike = a.neurons.id.tolist() == b.neurons.id.tolist() and a.neurons.type.tolist() == b.neurons.type.tolist()
+    return alike and np.array_equal(a.dense(), b.dense())
 
 
 def reduced(options: FitOptions, budget: float) -> FitOptions:

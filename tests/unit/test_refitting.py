@@ -14,8 +14,9 @@ from connectome_sim.ablation.perturbations import Output
 from connectome_sim.ablation.plan import perturbation_case, plan, refit_case
 from connectome_sim.ablation.probes import HeldOut
 from connectome_sim.ablation.targets import Target
+from connectome_sim.build.ablating import _digest
 from connectome_sim.build.refitting import Origin, Refits, _distance, mean_input_count, reduced
-from connectome_sim.config import compose
+from connectome_sim.config import FitConfig, compose
 from connectome_sim.errors import ConfigError
 from connectome_sim.fit import FitOptions, Stage
 from tests import typed_ring
@@ -64,6 +65,33 @@ def test_a_budget_that_leaves_nothing_to_choose_is_refused_before_any_fit(tmp_pa
     with pytest.raises(ConfigError, match=r"refit_budget=0.1, member seed 0: .*start_iterations"):
         new.check(asked.rows)
     assert not (tmp_path / "refits").exists()
+
+
+def test_a_new_fit_with_other_settings_has_another_identity(tmp_path: Path) -> None:
+    def identity(config: FitConfig, budget: float = 0.5) -> str:
+        return Refits(tmp_path, {"seed 0": Origin(config, {})}, budget, RING.evaluation.protocol).identity("seed 0")
+
+    assert identity(RING) == identity(replace(RING, run="/elsewhere", threads=2))
+    others = [
+        replace(RING, seed=9),
+        replace(RING, activation="softplus"),
+        replace(RING, adam=replace(RING.adam, learning_rate=0.01)),
+    ]
+    assert len({identity(RING), identity(RING, 0.25), *map(identity, others)}) == 5
+
+
+def test_a_member_that_is_read_or_wired_otherwise_is_another_one() -> None:
+    own = member(0)
+    fitted, counts = own.fitted, own.connectome.dense()
+    counts[0, 1] += 1
+    others = [
+        replace(own, fitted=replace(fitted, activation="relu")),
+        replace(own, fitted=replace(fitted, ring_angle=fitted.ring_angle + 0.1)),
+        replace(own, fitted=replace(fitted, type=("other", *fitted.type[1:]))),
+        replace(own, connectome=own.connectome.replaced(step="by hand", counts=sp.csr_array(counts))),
+    ]
+    assert len({_digest(one) for one in [own, *others]}) == 5
+    assert _digest(own) == _digest(member(0))
 
 
 def test_synapses_of_the_same_strength_are_no_distance_whatever_their_mean_number() -> None:
