@@ -89,8 +89,8 @@ class Refits:
         """The network of a new fit, ready to be measured, and the measures of the fit.
 
         - ``parameter_distance``: root mean square difference to the member's own parameters over those that both have
-          and that were fitted: logarithms of gains (per synapse: over c0), time constants and velocity gains, thresholds
-          as they are;
+          and that were fitted: logarithms of gains (per synapse: over c0), time constants and velocity gains,
+          thresholds as they are;
         - ``fit_loss``: total loss on the validation trials;
         - ``fit_iterations``: of all stages.
 
