@@ -43,5 +43,9 @@ class FitError(ConnectomeSimError):
     """A fit that diverged or could not start; the last good state has been kept."""
 
 
+class CircuitError(ConnectomeSimError):
+    """A perturbation or rewiring that leaves no circuit to simulate or read; a result of a sweep, not its end."""
+
+
 class RunFolderError(ConnectomeSimError):
     """A run folder that exists already, is incomplete, cannot be written, or has a newer format version."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from connectome_sim.ablation.perturbations import Clamp, Output, Perturbation
 from connectome_sim.ablation.plan import Case, perturbation_case
 from connectome_sim.ablation.run import Row
-from connectome_sim.ablation.statistics import Effect, effect
+from connectome_sim.ablation.statistics import Effect, effect, mean_interval
 from connectome_sim.ablation.targets import Target
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.errors import DataError
@@ -149,11 +149,11 @@ def _judged(finding: Finding, rows: Sequence[Row], connectome: Connectome) -> Ve
     if not any(row["group"] == group for row in rows) or finding.measure not in rows[0]:
         return Verdict(finding=finding, verdict=NOT_TESTABLE, reason="the sweep did not measure it")
     found = effect(rows, group, finding.measure, kind="perturbation", **against)
-    verdict, reason = _compared(finding, found)
+    verdict, reason = _compared(finding, found, mean_interval(rows, group, finding.measure))
     return Verdict(finding=finding, verdict=verdict, reason=reason, effect=found)
 
 
-def _compared(finding: Finding, found: Effect) -> tuple[str, str]:
+def _compared(finding: Finding, found: Effect, mean: tuple[float, float]) -> tuple[str, str]:
     numbers = (
         f"{found.measure} {found.control_mean:.3g} -> {found.case_mean:.3g}, "
         f"difference {found.difference:.3g} ({found.low:.3g} to {found.high:.3g}), "
@@ -169,9 +169,18 @@ def _compared(finding: Finding, found: Effect) -> tuple[str, str]:
         if near > 0:
             return AGREE, numbers
         return (DISAGREE, numbers) if far < 0 else (NOT_TESTABLE, f"{numbers}: the interval holds 0")
+    low, high = (found.low, found.high) if finding.relation == "same" else mean
     if finding.relation == "same":
-        holds = abs(found.difference) <= finding.bound * abs(found.control_mean)
+        limit = finding.bound * abs(found.control_mean)
+        holds, fails = -limit <= low and high <= limit, low > limit or high < -limit
+    elif finding.relation == "at_least":
+        holds, fails = low >= finding.bound, high < finding.bound
     else:
-        side = 1 if finding.relation == "at_least" else -1
-        holds = side * found.case_mean >= side * finding.bound
-    return (AGREE if holds else DISAGREE), f"{numbers}; {finding.relation.replace('_', ' ')} {finding.bound:g}"
+        holds, fails = high <= finding.bound, low > finding.bound
+    what = "difference" if finding.relation == "same" else "mean"
+    numbers = f"{numbers}; {finding.relation.replace('_', ' ')} {finding.bound:g}, {what} {low:.3g} to {high:.3g}"
+    if holds or fails:
+        return (AGREE if holds else DISAGREE), numbers
+    return NOT_TESTABLE, f"{numbers}: " + (
+        "the interval holds the bound" if low == low else "no interval of one member"
+    )

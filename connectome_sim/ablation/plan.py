@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from connectome_sim.ablation.lesion import lesioned
-from connectome_sim.ablation.members import Member
+from connectome_sim.ablation.members import Member, synapse_strength
 from connectome_sim.ablation.perturbations import (
     Clamp,
     Perturbation,
@@ -25,7 +25,7 @@ from connectome_sim.ablation.perturbations import (
 from connectome_sim.ablation.probes import Probes
 from connectome_sim.connectome.deviations import Deviation
 from connectome_sim.connectome.nulls import Null
-from connectome_sim.errors import ConfigError, ConnectomeSimError
+from connectome_sim.errors import ConfigError, ConnectomeSimError, DataError
 
 CONTROL = "intact"
 TRANSPLANT, REFIT = "transplant", "refit"
@@ -147,7 +147,7 @@ def plan(cases: Sequence[Case], members: Sequence[Member], probes: Probes) -> Pl
 
     Raises:
         ConfigError: no case or member, names that are not unique, perturbations that contradict each other or that
-            these probes cannot show.
+            these probes cannot show, a rewiring under the parameters of a network that has no value per type pair.
         SelectionError: a target that is empty or not there; it lists what there is.
     """
     asked = [case for case in cases if case.kind != "control"]
@@ -159,6 +159,8 @@ def plan(cases: Sequence[Case], members: Sequence[Member], probes: Probes) -> Pl
         name, times = Counter(names).most_common(1)[0]
         if times > 1:
             raise ConfigError(f"sweep: got {times} {what} named {name!r}, wanted a name for each")
+    if any(case.rewiring is not None and case.mode == TRANSPLANT for case in asked):
+        _refuse_single_synapses(members)
     rows = []
     for case in (*controls, *asked):
         for member in members:
@@ -167,6 +169,14 @@ def plan(cases: Sequence[Case], members: Sequence[Member], probes: Probes) -> Pl
             except ConnectomeSimError as error:
                 raise type(error)(f"case {case.name!r}, member {member.name}: {error}") from error
     return Plan(tuple(rows), (*probes.measures, *(OF_A_REFIT if REFIT in modes else ())))
+
+
+def _refuse_single_synapses(members: Sequence[Member]) -> None:
+    for member in members:
+        try:
+            synapse_strength(member)
+        except DataError as error:
+            raise ConfigError(f"{error}; leave null models and deviations out, or choose another network") from error
 
 
 def _planned(case: Case, member: Member, probes: Probes) -> Planned:

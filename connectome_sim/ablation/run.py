@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from connectome_sim.ablation.perturbations import Removed
 from connectome_sim.ablation.plan import Plan, Planned
 from connectome_sim.ablation.probes import VIABLE, Scored
-from connectome_sim.errors import ConnectomeSimError
+from connectome_sim.errors import CircuitError, FitError, SolveError
 from connectome_sim.solve.threads import side_by_side
 
 Row = dict[str, str]
@@ -41,7 +41,8 @@ def run(
 
     Args:
         plan: what to do.
-        score: builds and measures one case; may raise a ConnectomeSimError, which becomes a row with a status.
+        score: builds and measures one case. A SolveError or FitError becomes a row that failed, with a network that is
+            not viable; a CircuitError one that failed, without any number. Any other error ends the sweep.
         done: ids of rows that exist.
         keep: called in the calling thread with each row as it ends, in the order in which they end.
         on_abort: called where it is interrupted, before waiting for the cases under way.
@@ -63,7 +64,9 @@ def _scored(planned: Planned, score: Score, measures: Sequence[str]) -> tuple[Ro
     torch.set_num_threads(1)  # of this thread; sums over several threads could differ in their last digit
     try:
         scored = score(planned)
-    except ConnectomeSimError as error:
+    except CircuitError as error:
+        return row_of(planned, FAILED, str(error), {}, measures), None
+    except (SolveError, FitError) as error:
         return row_of(planned, FAILED, str(error), {VIABLE: 0.0}, measures), None
     lost = scored.measures.get("failed_trials_share", 0.0)
     status, reason = (DIVERGED, f"{lost:g} of the trials diverged") if lost > 0 else (OK, "")

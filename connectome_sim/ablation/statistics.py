@@ -134,6 +134,12 @@ def by_member(rows: Sequence[Row], group: str, measure: str) -> dict[str, float]
     return {member: float(np.mean(found)) for member, found in values.items()}
 
 
+def mean_interval(rows: Sequence[Row], group: str, measure: str) -> tuple[float, float]:
+    """Interval of the mean over members of a group (bootstrap, BCa); NaN below two members with a number."""
+    values = np.array(list(by_member(rows, group, measure).values()))
+    return _interval(values[np.isfinite(values)], np.mean)
+
+
 def failed_share(rows: Sequence[Row], group: str) -> float:
     """Share of the rows of a group that failed or diverged."""
     statuses = [row["status"] in (FAILED, DIVERGED) for row in rows if row["group"] == group]

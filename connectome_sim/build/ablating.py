@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from connectome_sim.ablation.literature import Verdict, judge, literature_cases, shipped_findings
 from connectome_sim.ablation.members import Member, intact, transplanted
@@ -19,7 +22,7 @@ from connectome_sim.ablation.probes import Probes, Scored
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row, columns, run
 from connectome_sim.ablation.statistics import Effect, summarise
 from connectome_sim.build.ensembles import load_ensemble
-from connectome_sim.build.refitting import Refits, refits
+from connectome_sim.build.refitting import Refits, impossible, refits
 from connectome_sim.config import AblateConfig, AblationConfig, plain, to_yaml
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
@@ -126,7 +129,9 @@ def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> Sweep
     members = tuple(members) or chosen_members(config)
     planned = make_plan(config.ablation, members)
     refit = _refits(config, members)
-    folder = _folder(config, members, planned)
+    if refit is not None:
+        refit.check(planned.rows)
+    folder = _folder(config, members, planned, refit)
     rows = {row["case_id"]: row for row in folder.table("cases", columns=columns(planned))}
     order = {row.id: number for number, row in enumerate(planned.rows)}
 
@@ -186,14 +191,20 @@ class _Scorer:
 
     def __call__(self, planned: Planned) -> Scored:
         case, own = planned.case, planned.member.connectome
-        connectome = own if case.rewiring is None else self._rewired(case, own)
+        connectome = own
+        if case.rewiring is not None:
+            with impossible(case):
+                connectome = self._rewired(case, own)
         if case.mode == REFIT:
             assert self.refit is not None  # made where a mode asks for it
             subject, fit = self.refit(planned, connectome)
             scored = self.probes.score(subject, ())
             scored = replace(scored, measures={**scored.measures, **fit})
         else:
-            subject = intact(planned.member) if connectome is own else transplanted(planned.member, connectome)
+            with impossible(case):  # wedges without EPG, targets that are gone
+                subject = intact(planned.member) if connectome is own else transplanted(planned.member, connectome)
+                for perturbation in case.perturbations:
+                    perturbation.block(subject.neurons)
             scored = self.probes.score(subject, case.perturbations)
         return scored if connectome is own else replace(scored, removed=taken(own, connectome))
 
@@ -234,10 +245,10 @@ def _spent(before: Manifest, began: float) -> float:
     return (before.wall_time_s or 0.0) + time.monotonic() - began
 
 
-def _folder(config: AblateConfig, members: Sequence[Member], planned: Plan) -> SweepFolder:
+def _folder(config: AblateConfig, members: Sequence[Member], planned: Plan, refit: Refits | None) -> SweepFolder:
     """A new folder, or the one that holds the same sweep."""
     path = Path(config.out)
-    semantics = _semantics(config, members, planned)
+    semantics = _semantics(config, members, planned, refit)
     if path.exists():
         folder = SweepFolder.open(path)
         if folder.manifest().config_sha256 != config_hash(semantics):
@@ -257,17 +268,31 @@ def _folder(config: AblateConfig, members: Sequence[Member], planned: Plan) -> S
     return SweepFolder.create(path, manifest, config=to_yaml(config))
 
 
-def _semantics(config: AblateConfig, members: Sequence[Member], planned: Plan) -> dict[str, object]:
+def _semantics(
+    config: AblateConfig, members: Sequence[Member], planned: Plan, refit: Refits | None
+) -> dict[str, object]:
     """What decides the result: what is done, and to which numbers."""
     networks = {member.name: _digest(member) for member in members}
-    return {"ablation": plain(config.ablation), "networks": networks, "rows": [row.id for row in planned.rows]}
+    fits = {} if refit is None else {member.name: refit.identity(member.name) for member in members}
+    rows = [row.id for row in planned.rows]
+    return {"ablation": plain(config.ablation), "networks": networks, "fits": fits, "rows": rows}
 
 
 def _digest(member: Member) -> str:
-    """SHA-256 of a member's arrays."""
-    fitted, digest = member.fitted, hashlib.sha256()
-    for array in (fitted.weights, fitted.bias, fitted.time_constant, fitted.velocity_input):
-        digest.update(array.tobytes())
+    """SHA-256 of what decides how a member behaves, how it is read, and what can be done to it."""
+    fitted, connectome, digest = member.fitted, member.connectome, hashlib.sha256()
+    neurons = connectome.neurons
+    texts = (fitted.activation, fitted.id, *(getattr(neurons, name).tolist() for name in ("type", "side")))
+    digest.update(json.dumps(texts).encode())
+    numbers = (fitted.weights, fitted.bias, fitted.time_constant, fitted.velocity_input, fitted.ring_angle)
+    read = (
+        np.array([kind == "EPG" for kind in fitted.type]),
+        fitted.initial_states,
+        neurons.ring_angle,
+        connectome.dense(),
+    )
+    for array in (*numbers, *read):
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from connectome_sim.ablation.lesion import lesioned
 from connectome_sim.ablation.perturbations import Clamp, Input, Output, Perturbation, Scale, Window
 from connectome_sim.ablation.targets import Target
 from connectome_sim.build import load_members, run_ablate
+from connectome_sim.build.ablating import make_plan
+from connectome_sim.build.refitting import refits
 from connectome_sim.cli import main
 from connectome_sim.config import compose, saved_config
 from connectome_sim.connectome.io import hdf5
-from connectome_sim.errors import ConfigError
+from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.records import RunFolder, SweepFolder
 from tests import typed_ring
 from tests.end_to_end.test_ablate import TINY as SHORT
@@ -98,6 +101,19 @@ def test_a_smaller_budget_is_stated_in_every_row(run: Path, tmp_path: Path) -> N
     wanted = sum(-(-stage.iterations // 2) for stage in stages)
     assert [row["fit_iterations"] for row in rows if row["mode"] == "refit"] == [repr(float(wanted))] * 3
     assert {row["fit_iterations"] for row in rows if row["mode"] == "transplant"} == {""}
+
+
+def test_a_folder_with_another_fit_is_not_taken_for_a_new_one(finished: SweepFolder, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "other"
+    shutil.copytree(finished.refits, tmp_path / "refits")
+    config = compose("ablate", [f"run=[{run}]", f"out={out}", *SWEEP, "ablation.refit_budget=0.5"])
+    members = load_members([str(run)])
+    new = replace(refits(config, tmp_path / "refits", members), budget=0.5)
+    row = next(row for row in make_plan(config.ablation, members).rows if row.case.name == "intact, refit")
+    with pytest.raises(RunFolderError, match="other settings or of another connectome"):
+        new(row, members[0].connectome)
+    found, _ = replace(new, budget=1.0)(row, members[0].connectome)  # moved, but the same: taken as it is
+    assert found.neurons.id.tolist() == members[0].connectome.neurons.id.tolist()
 
 
 def test_networks_of_unknown_fits_are_refused(run: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from connectome_sim.ablation.members import Member
@@ -14,9 +15,18 @@ from connectome_sim.ablation.probes import HeldOut, Scored, TimedTrial
 from connectome_sim.ablation.run import Row, columns, run
 from connectome_sim.ablation.sets import CASE_SETS, CellTypes, Deviations, Graded, Nulls, Pairs, Timed, Unilateral
 from connectome_sim.ablation.targets import Target
-from connectome_sim.connectome.deviations import Missed
+from connectome_sim.build.ablating import _Scorer
+from connectome_sim.connectome.deviations import Merge, Missed
 from connectome_sim.connectome.nulls import NULLS, ShuffleWeights
-from connectome_sim.errors import ConfigError, ConnectomeSimError, SelectionError, SolveError
+from connectome_sim.errors import (
+    CircuitError,
+    ConfigError,
+    ConnectomeSimError,
+    DataError,
+    RunFolderError,
+    SelectionError,
+    SolveError,
+)
 from tests.fitted import member
 
 PEN, DELTA7 = Target(type=("PEN_a",)), Target(type=("Delta7",))
@@ -167,6 +177,49 @@ def test_a_bug_is_not_a_row(planned: Plan) -> None:
 
     with pytest.raises(ZeroDivisionError):
         run(planned, buggy, done=(), keep=lambda *_: None, threads=1, progress=False)
+
+
+@pytest.mark.parametrize("error", [RunFolderError, DataError, ConfigError])
+def test_what_is_wrong_with_the_sweep_ends_it(error: type[ConnectomeSimError], planned: Plan) -> None:
+    kept: list[str] = []
+
+    def broken(row: Planned) -> Scored:
+        if row.id == "seed 0/output of PEN_a":
+            raise error("the disk is full")
+        return stub(row)
+
+    with pytest.raises(error, match="the disk is full"):
+        run(planned, broken, done=(), keep=lambda row, *_: kept.append(row.id), threads=1, progress=False)
+    assert kept == ["seed 0/intact", "seed 1/intact"]  # which a later sweep goes on from
+
+
+def test_a_case_that_leaves_no_circuit_is_a_row_without_numbers(planned: Plan) -> None:
+    def none_left(row: Planned) -> Scored:
+        raise CircuitError("no EPG in a wedge") if row.case.perturbations else SolveError("diverged")
+
+    rows: dict[str, Row] = {}
+    run(planned, none_left, done=(), keep=lambda p, r, _: rows.update({p.id: r}), threads=1, progress=False)
+    impossible, diverged = rows["seed 0/output of PEN_a"], rows["seed 0/intact"]
+    assert (impossible["status"], impossible["reason"]) == ("failed", "no EPG in a wedge")
+    assert {impossible[name] for name in planned.measures} == {""}
+    assert (diverged["status"], diverged["viable"]) == ("failed", "0.0")
+
+
+def test_merged_neurons_that_empty_a_wedge_are_such_a_case() -> None:
+    one = member(0)  # one EPG in each wedge: a merge takes one away
+    case = rewiring_case(Merge(0.5), 0)
+    row = plan([case], [one], HeldOut()).rows[1]
+    with pytest.raises(CircuitError, match="lies in the wedge"):
+        _Scorer(HeldOut(), None)(row)
+
+
+def test_a_network_with_a_gain_for_each_synapse_cannot_be_rewired(members: tuple[Member, ...]) -> None:
+    one = members[0]
+    uneven = one.fitted.weights * np.random.default_rng(0).uniform(0.5, 1.5, one.fitted.weights.shape)
+    single = replace(one, fitted=replace(one.fitted, weights=uneven))
+    assert len(plan(CASES[:2], [single], HeldOut()).rows) == 3
+    with pytest.raises(ConfigError, match="leave null models and deviations out"):
+        plan(CASES, [single], HeldOut())
 
 
 def test_a_graded_case_knows_its_level_and_a_compound_one_has_none() -> None:

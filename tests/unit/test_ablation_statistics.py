@@ -107,7 +107,13 @@ def test_the_table_names_measures_that_exist_and_a_source_for_every_experiment()
         ("pen_a_amplitude", CONTROL, [1.1, 1.0, 1.0, 1.1, 1.0], "not testable"),  # the interval holds 0
         ("epg_bump", [1.0] * 5, [0.0, 0.1, 0.0, 0.0, 0.0], "agree"),
         ("epg_bump", [1.0] * 5, [1.0] * 5, "disagree"),
+        ("epg_bump", [1.0] * 5, [1.0, 0.0, 0.0, 1.0, 0.0], "not testable"),  # the interval holds the bound
+        ("epg_bump", [1.0], [0.0], "not testable"),  # one member has no interval
+        ("pen_a_bump", [1.0] * 8, [0.0, 1.0] * 4, "not testable"),  # half of the networks: a mean at the bound
+        ("pen_a_bump", [1.0] * 8, [0.9, 1.0] * 4, "agree"),
+        ("pen_a_bump", [1.0] * 8, [0.1, 0.0] * 4, "disagree"),
         ("delta7_width", [90.0] * 5, [95.0] * 5, "agree"),
+        ("delta7_width", [90.0] * 5, [90.0, 90.0, 140.0, 90.0, 140.0], "not testable"),
         ("delta7_width", [90.0] * 5, [140.0] * 5, "disagree"),
     ],
 )

@@ -1,0 +1,108 @@
+"""New fits of a sweep, without fitting: their curriculum, and how far two sets of parameters are apart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from connectome_sim.ablation.perturbations import Output
+from connectome_sim.ablation.plan import perturbation_case, plan, refit_case
+from connectome_sim.ablation.probes import HeldOut
+from connectome_sim.ablation.targets import Target
+from connectome_sim.build.ablating import _digest
+from connectome_sim.build.refitting import Origin, Refits, _distance, mean_input_count, reduced
+from connectome_sim.config import FitConfig, compose
+from connectome_sim.errors import ConfigError
+from connectome_sim.fit import FitOptions, Stage
+from tests import typed_ring
+from tests.fitted import member
+
+RING = compose("fit", ["+experiment=hemibrain_ring", "run=/nowhere"])
+
+
+def stages(*iterations: int) -> FitOptions:
+    return FitOptions(stages=tuple(Stage(horizon_s=0.5, iterations=n, n_trials=4) for n in iterations))
+
+
+@pytest.mark.parametrize(
+    ("iterations", "start", "budget", "wanted"),
+    [
+        ((150, 100, 40), 250, 0.1, 15 + 10),  # at the border of two stages
+        ((150, 100, 40), 270, 0.1, 15 + 10 + 2),  # half way through the last
+        ((150, 100, 40), 270, 1.0, 270),
+        ((4, 4), 1, 0.1, 1),
+        ((40, 10), 45, 0.01, 1),  # one iteration each: one is left for the start that is taken
+    ],
+)
+def test_starts_are_chosen_at_the_same_place_of_the_curriculum(
+    iterations: tuple[int, ...], start: int, budget: float, wanted: int
+) -> None:
+    fit = replace(stages(*iterations), starts=2, start_iterations=start)
+    found = reduced(fit, budget)
+    assert (found.starts, found.start_iterations) == (2, wanted)
+
+
+def test_one_start_is_never_chosen_among_several() -> None:
+    assert reduced(stages(40, 10), 0.1).start_iterations == 0
+
+
+@pytest.mark.parametrize("budget", [0.1, 0.25, 0.5, 1.0])
+def test_the_shipped_recipe_with_three_starts_can_be_reduced(budget: float) -> None:
+    found = reduced(RING.fit, budget)
+    assert found.starts == 3 and found.stage_at(found.start_iterations) == RING.fit.stage_at(RING.fit.start_iterations)
+    assert found == RING.fit or budget < 1
+
+
+def test_a_budget_that_leaves_nothing_to_choose_is_refused_before_any_fit(tmp_path: Path) -> None:
+    config = replace(RING, fit=replace(stages(4), starts=2, start_iterations=2))
+    new = Refits(tmp_path / "refits", {"seed 0": Origin(config, {})}, 0.1, RING.evaluation.protocol)
+    asked = plan([refit_case(perturbation_case(Output(target=Target(type=("PEN_a",)))))], [member(0)], HeldOut())
+    with pytest.raises(ConfigError, match=r"refit_budget=0.1, member seed 0: .*start_iterations"):
+        new.check(asked.rows)
+    assert not (tmp_path / "refits").exists()
+
+
+def test_a_new_fit_with_other_settings_has_another_identity(tmp_path: Path) -> None:
+    def identity(config: FitConfig, budget: float = 0.5) -> str:
+        return Refits(tmp_path, {"seed 0": Origin(config, {})}, budget, RING.evaluation.protocol).identity("seed 0")
+
+    assert identity(RING) == identity(replace(RING, run="/elsewhere", threads=2))
+    others = [
+        replace(RING, seed=9),
+        replace(RING, activation="softplus"),
+        replace(RING, adam=replace(RING.adam, learning_rate=0.01)),
+    ]
+    assert len({identity(RING), identity(RING, 0.25), *map(identity, others)}) == 5
+
+
+def test_a_member_that_is_read_or_wired_otherwise_is_another_one() -> None:
+    own = member(0)
+    fitted, counts = own.fitted, own.connectome.dense()
+    counts[0, 1] += 1
+    others = [
+        replace(own, fitted=replace(fitted, activation="relu")),
+        replace(own, fitted=replace(fitted, ring_angle=fitted.ring_angle + 0.1)),
+        replace(own, fitted=replace(fitted, type=("other", *fitted.type[1:]))),
+        replace(own, connectome=own.connectome.replaced(step="by hand", counts=sp.csr_array(counts))),
+    ]
+    assert len({_digest(one) for one in [own, *others]}) == 5
+    assert _digest(own) == _digest(member(0))
+
+
+def test_synapses_of_the_same_strength_are_no_distance_whatever_their_mean_number() -> None:
+    whole = typed_ring.connectome()
+    counts = whole.dense()
+    counts[:, whole.neurons.type == "Delta7"] = 0
+    left = whole.replaced(step="by hand", counts=sp.csr_array(counts))
+    ratio = mean_input_count(whole) / mean_input_count(left)
+    assert ratio > 1.1
+    own = {"gain/EPG<-PEN_a": 2.0, "time_constant/EPG": 0.1}
+    same = {**own, "gain/EPG<-PEN_a": 2.0 / ratio}  # gain / c0 is the strength of a synapse
+    assert _distance(Origin(RING, own), same, ratio) == pytest.approx(0.0, abs=1e-12)
+    assert _distance(Origin(RING, own), own, 1.0) == 0.0
+    assert _distance(Origin(RING, own), own, ratio) == pytest.approx(math.log(ratio) / np.sqrt(2))
