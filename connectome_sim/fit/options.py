@@ -132,8 +132,8 @@ class FitOptions:
         last = self.first_iteration(len(self.stages) - 1)
         if self.patience and self.start_iterations > last:
             raise ConfigError(
-                f"fit, start_iterations: got {self.start_iterations} with patience, wanted at most {last}: patience counts "
-                "in the last stage, where one start is left"
+                f"fit, start_iterations: got {self.start_iterations} with patience, wanted at most {last}: patience "
+                "counts in the last stage, where one start is left"
             )
         if self.patience < 0:
             raise ConfigError(f"fit, patience: got {self.patience}, wanted 0 or more")
