@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from omegaconf import OmegaConf
 
 from connectome_sim.build.reporting import write_report
 from connectome_sim.figures.all import draw_all
-from connectome_sim.records import RunFolder
+from connectome_sim.records import RunFolder, RunStatus
 from tests.unit.test_figures import finished_run
 from tests.unit.test_report import run_with_tables
 
@@ -65,10 +66,24 @@ def test_a_report_shows_every_picture_loads_nothing_and_sorts(chromium: Path, ru
     assert seen["loaded"] == [] and seen["top"] < 300  # the verdict is on the first screen
 
 
-@pytest.mark.parametrize(("status", "colour"), [("succeeded", (0x00, 0x9E, 0x73)), ("failed", (0xD5, 0x5E, 0x00))])
+@pytest.mark.parametrize(
+    ("status", "bounds", "colour"),
+    [
+        ("succeeded", {"bump_present_share": [0.9, None]}, (0x00, 0x9E, 0x73)),
+        ("succeeded", {"rest_distinct_headings": [9.0, None]}, (0xD5, 0x5E, 0x00)),
+        ("failed", {}, (0xD5, 0x5E, 0x00)),
+    ],
+)
 def test_the_first_screen_is_coloured_by_the_verdict(
-    chromium: Path, run: RunFolder, tmp_path: Path, status: str, colour: tuple[int, int, int]
+    chromium: Path,
+    run: RunFolder,
+    tmp_path: Path,
+    status: RunStatus,
+    bounds: dict[str, list[float | None]],
+    colour: tuple[int, int, int],
 ) -> None:
+    config = run.path / ".hydra" / "config.yaml"
+    OmegaConf.save({**OmegaConf.load(config), "success": bounds}, config)
     run.finish(status=status, reason="too far" * (status == "failed"), wall_time_s=1.0)
     picture = tmp_path / "screen.png"
     size = "--window-size=1000,700"
