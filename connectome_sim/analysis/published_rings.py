@@ -24,7 +24,7 @@ from connectome_sim import circular
 from connectome_sim.axes import FloatArray, State, Trajectory
 from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import EvaluationResult, Protocol, run_probes
-from connectome_sim.evaluate.trace import Runner
+from connectome_sim.evaluate.trace import Measured, Runner
 from connectome_sim.model import Drive
 from connectome_sim.readout import Readout
 from connectome_sim.solve import Simulation, SolveOptions, Status
@@ -38,20 +38,8 @@ BatchUnits = Float[np.ndarray, "batch _"]  # rates, inputs, or both
 
 
 @runtime_checkable
-class ReferenceRing(Interface):
+class ReferenceRing(Measured, Interface):
     """What simulator and protocol ask of a ring model. A state starts with the rates that are read."""
-
-    @property
-    def n_neurons(self) -> int:
-        """Length of a state."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of a state."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where states live."""
 
     @property
     def readout(self) -> Readout:

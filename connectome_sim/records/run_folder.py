@@ -122,13 +122,7 @@ class RunFolder:
         path = self.analysis.with_suffix(".json")
         if not path.exists():
             return {}
-        try:
-            content = json.loads(_read_text(path))
-        except json.JSONDecodeError as error:
-            raise RunFolderError(f"{path}: line {error.lineno}: not JSON ({error.msg}).") from error
-        if not isinstance(content, dict):
-            raise RunFolderError(f"{path}: wanted a JSON object, got {type(content).__name__}.")
-        return content
+        return _read_object(path)
 
     def write_findings(self, content: Mapping[str, Any]) -> Path:
         """Replaces ``analysis.json``; None stands for a number that does not exist."""
@@ -194,12 +188,7 @@ class RunFolder:
         path = self.path / "metrics.json"
         if not path.exists():
             return {}
-        try:
-            content = json.loads(_read_text(path))
-        except json.JSONDecodeError as error:
-            raise RunFolderError(f"{path}: line {error.lineno}: not JSON ({error.msg}).") from error
-        if not isinstance(content, dict):
-            raise RunFolderError(f"{path}: wanted a JSON object of numbers, got {type(content).__name__}.")
+        content = _read_object(path)
         for name, value in content.items():
             if value is not None and not isinstance(value, (int, float)):
                 raise RunFolderError(f"{path}: {name} is {value!r}, wanted a number or null.")
@@ -264,6 +253,16 @@ def _table(path: Path) -> list[dict[str, str]]:
     if short := next((number for number, line in enumerate(lines, 1) if len(line) != len(header)), 0):
         raise RunFolderError(f"{path}: line {short}: wanted {len(header)} fields.")
     return [dict(zip(header, line, strict=True)) for line in lines[1:]]
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise RunFolderError(f"{path}: line {error.lineno}: not JSON ({error.msg}).") from error
+    if not isinstance(content, dict):
+        raise RunFolderError(f"{path}: wanted a JSON object, got {type(content).__name__}.")
+    return content
 
 
 def _read_text(path: Path) -> str:
