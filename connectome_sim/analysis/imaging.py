@@ -174,4 +174,4 @@ def _watched(run: Runner[RateNetwork], initial: State, segments: Iterable[Drive]
         failed, state = failed | ~result.ok, result.final
         pieces.append(result.observed[1:] if pieces else result.observed)
     seen = torch.cat(pieces)
-    return seen.masked_fill(failed[:, None], torch.nan).numpy()
+    return seen.masked_fill(failed[:, None], torch.nan).double().numpy()

@@ -18,7 +18,7 @@ from connectome_sim.build.objects import circuit, source, wiring
 from connectome_sim.build.scores import score_table
 from connectome_sim.build.solutions import run_solutions
 from connectome_sim.build.studies import StudyOutcome, run_study
-from connectome_sim.build.sweep import Ended, Member, run_evaluations, run_fits
+from connectome_sim.build.sweep import Ended, Member, run_analyses, run_drawings, run_evaluations, run_fits
 from connectome_sim.build.verbs import run_evaluate, run_export, run_figures
 
 __all__ = [
@@ -36,7 +36,9 @@ __all__ = [
     "make_plan",
     "resume_fit",
     "run_ablate",
+    "run_analyses",
     "run_analyze",
+    "run_drawings",
     "run_ensemble",
     "run_evaluate",
     "run_evaluations",

@@ -3,49 +3,66 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from connectome_sim.analysis import analyze
+from threadpoolctl import threadpool_limits
+
+from connectome_sim.analysis import Attractor, analyze
 from connectome_sim.analysis.attractor import summary
-from connectome_sim.analysis.visited import visit
+from connectome_sim.analysis.visited import Visited, visit
 from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
-from connectome_sim.build.physiology import References, score_network
-from connectome_sim.build.reporting import write_report
-from connectome_sim.config import AnalyzeConfig, saved_config
+from connectome_sim.build.physiology import held_out_seed, recorded, reference_rows, write_scores
+from connectome_sim.config import AnalyzeConfig, FitConfig, saved_config
+from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import restore
 from connectome_sim.evaluate.probes import DIFFUSION
-from connectome_sim.figures.all import draw_analysis
-from connectome_sim.figures.rendering import check_formats
-from connectome_sim.records import RunFolder, read_network, write_arrays
+from connectome_sim.records import FittedNetwork, RunFolder, read_network, write_arrays
+from connectome_sim.solve.threads import side_by_side
 
 Found = Mapping[str, Any]
+Analyzed = tuple[Path, Found, list[Path]]
 
 
-def run_analyze(config: AnalyzeConfig) -> Iterator[tuple[Path, Found, list[Path]]]:
-    """Analyze networks one after the other, each into its folder: numbers, arrays, figures, report.
+def run_analyze(config: AnalyzeConfig) -> Analyzed:
+    """Analyze a network: numbers, arrays and tables in its run folder, which ``figures`` draws.
 
-    Yields:
-        The folder, the content of ``analysis.json``, and the files written, the report last.
+    Returns:
+        The folder, the content of ``analysis.json``, and the files written.
 
     Raises:
         RunFolderError: no such run, no network in it, or files that cannot be written.
-        ConfigError: an unknown format, no such ensemble or member; DataError: see `load_ensemble`.
+        ConfigError: several runs, no such ensemble or member; DataError: see `load_ensemble`.
         SolveError: a network that diverges wherever it is cued.
     """
     use_threads(config.threads)
-    check_formats(config.formats)
-    known: References = {}
-    for folder in [RunFolder.open(run) for run in config.run] or [member_run(config)]:
-        yield _analyzed(config, folder, known)
-
-
-def _analyzed(config: AnalyzeConfig, folder: RunFolder, known: References) -> tuple[Path, Found, list[Path]]:
+    if len(config.run) > 1:
+        raise ConfigError(f"run: got {list(config.run)}, wanted one; `run_analyses` takes several")
+    folder = RunFolder.open(config.run[0]) if config.run else member_run(config)
     stored, fitted = read_network(folder.network)[0], saved_config(folder.path)
+    seed, protocol = held_out_seed(fitted, folder.metrics()), fitted.evaluation.protocol
+    tasks: list[Callable[[], Any]] = [partial(_attractor, config, folder, stored, fitted)]
+    if config.physiology:
+        tasks += [partial(recorded, stored, fitted, seed), partial(reference_rows, protocol, seed)]
+    with threadpool_limits(1, user_api="blas"):  # whose threads cost more than they save on matrices this small
+        (attractor, visited), *physiology = side_by_side(tasks)
+    walked = {name: value if math.isfinite(value) else None for name, value in visited.metrics().items()}
+    found = {"dataset": stored.dataset, "seed": stored.seed, **summary(attractor), **walked}
+    write_arrays(folder.analysis, {**attractor.arrays(), **visited.arrays()})
+    paths = [folder.write_findings(found), folder.analysis]
+    if config.physiology:
+        paths += write_scores(folder, stored, fitted, *physiology)
+    return folder.path, found, paths
+
+
+def _attractor(
+    config: AnalyzeConfig, folder: RunFolder, stored: FittedNetwork, fitted: FitConfig
+) -> tuple[Attractor, Visited]:
     evaluation, (network, readout) = fitted.evaluation, restore(stored)
-    attractor = analyze(
+    found = analyze(
         network,
         readout,
         protocol=evaluation.protocol,
@@ -61,20 +78,4 @@ def _analyzed(config: AnalyzeConfig, folder: RunFolder, known: References) -> tu
         step=evaluation.step,
         duration=config.walk_s,
     )
-    walked = {name: value if math.isfinite(value) else None for name, value in visited.metrics().items()}
-    found = {"dataset": stored.dataset, "seed": stored.seed, **summary(attractor), **walked}
-    write_arrays(folder.analysis, {**attractor.arrays(), **visited.arrays()})
-    numbers = folder.write_findings(found)
-    drawn = draw_analysis(folder, formats=config.formats)
-    paths = [numbers, folder.analysis, *drawn]
-    if config.physiology:
-        paths += score_network(
-            stored,
-            fitted,
-            folder.metrics(),
-            folder=folder.path,
-            figures=folder.figures,
-            formats=config.formats,
-            known=known,
-        )
-    return folder.path, found, [*paths, write_report(folder)]
+    return found, visited

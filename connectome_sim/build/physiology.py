@@ -1,13 +1,15 @@
-"""A fitted network beside the animal and other models: from plain arrays to tables and figures. Prints nothing."""
+"""A fitted network beside the animal and other models: from plain arrays to tables. Prints nothing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from connectome_sim.analysis.beside_others import Row, columns, mean_gain, published, simulated, this_network
 from connectome_sim.analysis.imaging import Session, record
@@ -17,65 +19,62 @@ from connectome_sim.config import FitConfig
 from connectome_sim.evaluate import Protocol, restore
 from connectome_sim.evaluate.metrics import label
 from connectome_sim.evaluate.trace import Runner
-from connectome_sim.figures.physiology import BESIDE, BY_VELOCITY, SCORECARD, SavedPhysiology, draw_physiology
-from connectome_sim.records import FittedNetwork, atomic
+from connectome_sim.figures.physiology import BESIDE, BY_VELOCITY, SCORECARD
+from connectome_sim.records import FittedNetwork, RunFolder, atomic
 from connectome_sim.solve import SolveOptions
 
-References = dict[tuple[Protocol, int], tuple[Row, ...]]
+
+@cache
+def reference_rows(protocol: Protocol, seed: int) -> tuple[Row, ...]:
+    """The reference rings on the held-out traces of this protocol and seed; simulated once."""
+    return simulated(protocol, seed=seed)
 
 
-def score_network(
-    stored: FittedNetwork,
-    fitted: FitConfig,
-    metrics: Mapping[str, float],
-    *,
-    folder: Path,
-    figures: Path,
-    formats: Sequence[str],
-    known: References,
+def recorded(stored: FittedNetwork, fitted: FitConfig, seed: int) -> Session:
+    """The network under the microscope, on the held-out traces of this seed.
+
+    Raises:
+        SolveError: the network diverges wherever it starts.
+    """
+    network, readout = restore(stored, dtype=torch.float32)  # an image is not that exact, and it takes half the time
+    options = SolveOptions(method="heun", step=fitted.evaluation.step)
+    run = Runner(network, readout, fitted.evaluation.protocol, options)
+    with np.errstate(invalid="ignore"):  # a failed trial is NaN
+        return record(run, regions_of(stored), seed=seed)
+
+
+def held_out_seed(fitted: FitConfig, metrics: Mapping[str, float]) -> int:
+    """The seed of the traces that the metrics were measured on, else that of the configuration."""
+    seed = metrics.get("evaluation_seed", math.nan)
+    return int(seed) if math.isfinite(seed) else fitted.held_out_seed
+
+
+def write_scores(
+    folder: RunFolder, stored: FittedNetwork, fitted: FitConfig, session: Session, references: Sequence[Row]
 ) -> list[Path]:
-    """Score a network, compare it with other models, and write tables and figures.
+    """Score a recorded network, compare it with other models, and write the tables.
 
-    Args:
-        stored: the network.
-        fitted: configuration of its fit.
-        metrics: its held-out metrics, taken as they are, or left out with a note where they were measured with other
-            headings, duration or step than the configuration's; reference rings run on the same traces.
-        folder: of the tables.
-        figures: folder of the figures.
-        formats: of the figures.
-        known: reference rows by protocol and seed, filled here, so that several networks share them.
+    Its held-out metrics are taken as they are, or left out with a note where they were measured with other headings,
+    duration or step than the configuration's.
 
     Returns:
         The files written.
 
     Raises:
         DataError: a shipped table is damaged.
-        SolveError: the network diverges wherever it starts.
         RunFolderError: files that cannot be written.
     """
-    protocol = fitted.evaluation.protocol
-    seed = _held_out_seed(fitted, metrics)
-    session = _recorded(stored, fitted, seed)
-    if (protocol, seed) not in known:
-        known[protocol, seed] = simulated(protocol, seed=seed)
-    name, step = f"this network (seed {stored.seed})", fitted.evaluation.step
-    own = this_network(name, metrics, session.walk, protocol, step=step)
-    rows = (*published(), own, *known[protocol, seed])
+    protocol, step = fitted.evaluation.protocol, fitted.evaluation.step
+    own = this_network(f"this network (seed {stored.seed})", folder.metrics(), session.walk, protocol, step=step)
     tables = {
         SCORECARD: score_table(scorecard(shipped_observations(), session)),
         BY_VELOCITY: velocity_table(session),
-        BESIDE: beside_table(rows, protocol),
+        BESIDE: beside_table((*published(), own, *references), protocol),
     }
-    paths = []
     for name, table in tables.items():
-        paths.append(folder / name)
-        atomic.write_text(paths[-1], table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    origin = f"{stored.dataset}; {len(stored.bias)} neurons; seed {stored.seed}"
-    for name, picture in draw_physiology(SavedPhysiology.read(folder, origin), formats=formats).items():
-        paths.append(figures / name)
-        atomic.write_bytes(paths[-1], picture)
-    return paths
+        content = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        atomic.write_text(folder.path / name, content)
+    return [folder.path / name for name in tables]
 
 
 def score_table(scores: Sequence[Score]) -> pd.DataFrame:
@@ -125,19 +124,3 @@ def beside_table(rows: Sequence[Row], protocol: Protocol) -> pd.DataFrame:
         }
         for row in rows
     )
-
-
-def _held_out_seed(fitted: FitConfig, metrics: Mapping[str, float]) -> int:
-    """The seed of the traces that the metrics were measured on, else that of the configuration."""
-    seed = metrics.get("evaluation_seed", math.nan)
-    if math.isfinite(seed):
-        return int(seed)
-    return fitted.seed if fitted.evaluation.seed is None else fitted.evaluation.seed
-
-
-def _recorded(stored: FittedNetwork, fitted: FitConfig, seed: int) -> Session:
-    network, readout = restore(stored)
-    options = SolveOptions(method="heun", step=fitted.evaluation.step)
-    run = Runner(network, readout, fitted.evaluation.protocol, options)
-    with np.errstate(invalid="ignore"):  # a failed trial is NaN
-        return record(run, regions_of(stored), seed=seed)

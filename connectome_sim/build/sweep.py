@@ -1,17 +1,25 @@
-"""Several fits or evaluations at once in one process. Prints nothing."""
+"""Several fits, evaluations or analyses at once. Prints nothing but a progress bar."""
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
 
+from connectome_sim.build.analysis import Analyzed, run_analyze
 from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
-from connectome_sim.build.verbs import run_evaluate
-from connectome_sim.config import EvaluateConfig, FitConfig
+from connectome_sim.build.objects import use_threads
+from connectome_sim.build.verbs import run_evaluate, run_figures
+from connectome_sim.config import AnalyzeConfig, EvaluateConfig, FiguresConfig, FitConfig
 from connectome_sim.errors import ConfigError, ConnectomeSimError
 from connectome_sim.solve.threads import side_by_side
 
@@ -32,6 +40,8 @@ class Member:
 
 
 Ended = FitOutcome | ConnectomeSimError
+ConfigT = TypeVar("ConfigT")
+FoundT = TypeVar("FoundT")
 
 
 def run_fits(members: Sequence[Member], *, on_end: Callable[[Member, Ended], None] | None = None) -> tuple[Ended, ...]:
@@ -92,6 +102,69 @@ def run_evaluations(
         threads=_most([config.threads for config in configs]),
         on_end=None if on_end is None else lambda k, found: on_end(configs[k], *found),
     )
+
+
+def run_analyses(configs: Sequence[AnalyzeConfig], *, on_end: Callable[[Analyzed | ConnectomeSimError], None]) -> None:
+    """Analyze several networks, each as `run_analyze` does, in processes side by side where there is more than one.
+
+    Args:
+        configs: what to analyze. They share the largest number of threads that one of them states, or PyTorch's own.
+        on_end: called with what was found in a network, or the error that it ended in, as it ends.
+    """
+    single = [replace(config, run=(run,)) for config in configs for run in config.run]
+    single += [config for config in configs if not config.run]
+    threads = _most([config.threads for config in configs])
+    if len(single) == 1:
+        on_end(_tried(run_analyze, replace(single[0], threads=threads)))
+    else:
+        _apart(run_analyze, [replace(config, threads=None) for config in single], threads, on_end)
+
+
+def run_drawings(
+    configs: Sequence[FiguresConfig], *, on_end: Callable[[Sequence[Path] | ConnectomeSimError], None]
+) -> None:
+    """Draw the figures of several runs, each as `run_figures` does; arguments as `run_analyses`."""
+    threads = torch.get_num_threads()
+    if len(configs) == 1:
+        on_end(_tried(partial(run_figures, processes=threads), configs[0]))
+    else:
+        _apart(run_figures, configs, threads, on_end)
+
+
+def _apart(
+    function: Callable[[ConfigT], FoundT],
+    configs: Sequence[ConfigT],
+    threads: int,
+    on_end: Callable[[FoundT | ConnectomeSimError], None],
+) -> None:
+    """Call a function with each configuration in ``threads`` processes: much of it holds the interpreter's lock."""
+    at_a_time = min(threads, len(configs))
+    with ProcessPoolExecutor(
+        at_a_time,
+        mp_context=multiprocessing.get_context("spawn"),  # a fork would inherit locks of threads that it does not
+        initializer=_alone,
+        initargs=(max(1, threads // at_a_time),),
+    ) as pool:
+        try:
+            futures = [pool.submit(_tried, function, config) for config in configs]
+            for future in tqdm(as_completed(futures), total=len(futures), unit="network"):
+                on_end(future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _alone(threads: int) -> None:
+    """Before the first call in a process that has so many threads to itself."""
+    use_threads(threads)
+    threadpool_limits(threads, user_api="blas")
+
+
+def _tried(function: Callable[[ConfigT], FoundT], config: ConfigT) -> FoundT | ConnectomeSimError:
+    try:
+        return function(config)
+    except ConnectomeSimError as error:
+        return error
 
 
 def _most(threads: Sequence[int | None]) -> int:

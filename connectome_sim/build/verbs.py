@@ -62,8 +62,12 @@ def _check_same_conditions(before: Mapping[str, float], now: Mapping[str, float]
             )
 
 
-def run_figures(config: FiguresConfig) -> Sequence[Path]:
+def run_figures(config: FiguresConfig, *, processes: int = 1) -> Sequence[Path]:
     """Draw the figures of a run, or of a member of an ensemble, and write its report.
+
+    Args:
+        config: what to draw, and as what.
+        processes: to draw with, see `draw_all`.
 
     Returns:
         The files written, the report last.
@@ -73,7 +77,7 @@ def run_figures(config: FiguresConfig) -> Sequence[Path]:
         ConfigError: an unknown format.
     """
     folder = RunFolder.open(config.run) if config.run else member_run(config)
-    drawn = draw_all(folder, formats=config.formats) if config.formats else draw_all(folder)
+    drawn = draw_all(folder, formats=config.formats, processes=processes)
     return [*drawn, write_report(folder)]
 
 

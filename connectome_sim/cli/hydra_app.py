@@ -76,7 +76,12 @@ def run(verb: str, arguments: Sequence[str], job: Job) -> int:
 
 def is_local_sweep(settings: Any) -> bool:
     """Whether a job, by Hydra's settings, is one of a sweep that no launcher plugin takes elsewhere."""
-    return settings.mode == RunMode.MULTIRUN and str(settings.launcher._target_).endswith(".BasicLauncher")
+    return settings.mode == RunMode.MULTIRUN and not is_elsewhere(settings)
+
+
+def is_elsewhere(settings: Any) -> bool:
+    """Whether a launcher plugin takes the jobs of a sweep to other processes or machines."""
+    return settings.mode == RunMode.MULTIRUN and not str(settings.launcher._target_).endswith(".BasicLauncher")
 
 
 def _sorted(arguments: Sequence[str]) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
@@ -19,11 +19,11 @@ from connectome_sim.build import (
     Member,
     resume_fit,
     run_ablate,
-    run_analyze,
+    run_analyses,
+    run_drawings,
     run_ensemble,
     run_evaluations,
     run_export,
-    run_figures,
     run_fit,
     run_fits,
     run_solutions,
@@ -55,6 +55,8 @@ from connectome_sim.errors import ConnectomeSimError, FitError
 from connectome_sim.records import RunFolder
 
 _SUBJECT = tuple(field.name for field in fields(Subject))
+ConfigT = TypeVar("ConfigT")
+FoundT = TypeVar("FoundT")
 _TRUE = ("true", "yes", "on", "y", "1")  # as YAML 1.1 has it
 
 
@@ -170,27 +172,29 @@ def analyze(arguments: list[str]) -> int:
     """``connectome-sim analyze``: exit code 0 also where there is no attractor, which it says."""
     register("analyze")
 
-    def job(config: Any) -> int:
-        for place, found, paths in run_analyze(typed(AnalyzeConfig, config)):
-            print(f"{place}: {found['verdict_means']}")
-            print(attractor_table(found))
-            for path in paths:
-                print(path)
-        return OK
+    def say(place: Path, found: Mapping[str, Any], paths: Sequence[Path]) -> None:
+        print(f"{place}: {found['verdict_means']}")
+        print(attractor_table(found))
+        _print_paths(paths)
 
-    return hydra_app.run("analyze", _listed(arguments), job)
+    def run(configs: Sequence[AnalyzeConfig]) -> int:
+        codes = [OK]
+        run_analyses(configs, on_end=lambda ended: codes.append(_said(ended, lambda found: say(*found))))
+        return max(codes)
+
+    return _collected("analyze", _listed(arguments), AnalyzeConfig, run)
 
 
 def figures(arguments: list[str]) -> int:
     """``connectome-sim figures``."""
     register("figures")
 
-    def job(config: Any) -> int:
-        for path in run_figures(typed(FiguresConfig, config)):
-            print(path)
-        return OK
+    def run(configs: Sequence[FiguresConfig]) -> int:
+        codes = [OK]
+        run_drawings(configs, on_end=lambda ended: codes.append(_said(ended, _print_paths)))
+        return max(codes)
 
-    return hydra_app.run("figures", arguments, job)
+    return _collected("figures", arguments, FiguresConfig, run)
 
 
 def export(arguments: list[str]) -> int:
@@ -232,8 +236,7 @@ def solutions(arguments: list[str]) -> int:
         print(f"clusters: {groups['number']} (silhouette {groups['silhouette']:.2f}, p = {groups['p_value']:.2g})")
         print(f"parameters that are open: {found['n_open']} of {len(found['parameters'])}")
         print(f"time constants among them: {', '.join(found['open_time_constants']) or 'none'}")
-        for path in paths:
-            print(path)
+        _print_paths(paths)
         return OK
 
     return hydra_app.run("solutions", arguments, job)
@@ -242,22 +245,46 @@ def solutions(arguments: list[str]) -> int:
 def study(arguments: list[str]) -> int:
     """``connectome-sim study``: exit code 0 whatever the fits came to; failures are rows."""
     register("study")
-    configs: list[StudyConfig] = []
-
-    def job(config: Any) -> int:
-        configs.append(typed(StudyConfig, config))
-        return OK
 
     def say(fit: Fitted) -> None:
         print(f"{fit.case}, seed {fit.seed}: {fit.status} ({fit.wall_s:.0f} s) {fit.reason}".rstrip(), flush=True)
 
-    code = hydra_app.run("study", arguments, job)
-    for config in configs:  # outside Hydra: each case is composed by itself
-        outcome = run_study(config, on_end=say)
-        print(outcome.table, end="")
-        for path in outcome.paths:
-            print(path)
-    return code
+    def run(configs: Sequence[StudyConfig]) -> int:
+        for config in configs:
+            outcome = run_study(config, on_end=say)
+            print(outcome.table, end="")
+            _print_paths(outcome.paths)
+        return OK
+
+    return _collected("study", arguments, StudyConfig, run)
+
+
+def _collected(verb: str, arguments: list[str], kind: type[ConfigT], run: Callable[[Sequence[ConfigT]], int]) -> int:
+    """Run a verb on all the configurations of its arguments at once, outside Hydra, when all are known to be good."""
+    configs: list[ConfigT] = []
+
+    def job(config: Any) -> int:
+        checked = typed(kind, config)
+        if hydra_app.is_elsewhere(HydraConfig.get()):
+            return run([checked])
+        configs.append(checked)
+        return OK
+
+    code = hydra_app.run(verb, arguments, job)
+    return run(configs) if configs and code == OK else code
+
+
+def _said(ended: FoundT | ConnectomeSimError, say: Callable[[FoundT], None]) -> int:
+    """Prints an error, or what was found; the exit code."""
+    if isinstance(ended, ConnectomeSimError):
+        return report(ended)
+    say(ended)
+    return OK
+
+
+def _print_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        print(path)
 
 
 def _listed(arguments: list[str]) -> list[str]:

@@ -426,7 +426,6 @@ class AnalyzeConfig(Subject):
         walk_s: length of the walks whose states are looked at, s.
         physiology: score the network against the animal, and compare it with other models.
         threads: CPU threads; what PyTorch chooses where None.
-        formats: of the figures: png, pdf, svg.
 
     Raises:
         ConfigError: as `Subject`; a number of headings or a length of walks out of range.
@@ -437,7 +436,6 @@ class AnalyzeConfig(Subject):
     walk_s: float = _default(visit, "duration")
     physiology: bool = True
     threads: int | None = None
-    formats: tuple[str, ...] = ("png", "pdf")
 
     def __post_init__(self) -> None:
         self._check_subject(self.run)
@@ -454,11 +452,11 @@ class FiguresConfig(Subject):
 
     Attributes:
         run: the run folder, where it is not a member of an ensemble.
-        formats: of the files: png, pdf, svg; png and pdf where empty.
+        formats: of the files: png, pdf, svg.
     """
 
     run: str = ""
-    formats: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ("png", "pdf")
 
     def __post_init__(self) -> None:
         self._check_subject([self.run] if self.run else [])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
-from connectome_sim.figures import attractor
+from connectome_sim.figures import attractor, physiology
 from connectome_sim.figures.activity import bump_animation, type_kymographs
 from connectome_sim.figures.circuit import circuit_graph, type_matrix
 from connectome_sim.figures.gain import gain_curve
@@ -18,7 +21,7 @@ from connectome_sim.figures.losses import loss_curves
 from connectome_sim.figures.parameters import parameters
 from connectome_sim.figures.rendering import check_formats, rendered
 from connectome_sim.figures.rest import rest_drift
-from connectome_sim.figures.saved import SavedAnalysis, SavedRun
+from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.weights import weight_matrix
 from connectome_sim.records import RunFolder, atomic
 
@@ -37,21 +40,20 @@ FIGURES: Mapping[str, Callable[[SavedRun], Figure]] = {
 }
 """Of every run: name of the file without its ending -> drawing function."""
 
-Progress = Callable[[str, int, int], None]  # figure, figures done, figures in all
+ANIMATION = "bump_animation"
+SavedT = TypeVar("SavedT")
 
 
-def draw_all(
-    run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), progress: Progress | None = None
-) -> list[Path]:
+def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), processes: int = 1) -> list[Path]:
     """Draws every figure of a run into its ``figures/``, replacing those of an earlier call.
 
     A run that failed or was not evaluated gets the same figures; they say what is missing. Figures of the attractor
-    are drawn where it was analysed.
+    and of the physiology are drawn where there are results of ``analyze``.
 
     Args:
         run: its folder.
         formats: of png (200 dots per inch), pdf, svg.
-        progress: called with (figure, figures done, figures in all).
+        processes: to draw with, this one among them. A script that asks for more must be safe to import.
 
     Returns:
         The files written, figure by figure.
@@ -63,57 +65,50 @@ def draw_all(
     """
     check_formats(formats)
     saved = SavedRun.read(run)
-    return [*_written(run, {**FIGURES, **_of_the_attractor(saved)}, saved, formats, progress), *_animated(run, saved)]
-
-
-def draw_analysis(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
-    """Draws the figures of the attractor only; arguments, result and errors as `draw_all`."""
-    check_formats(formats)
-    saved = SavedRun.read(run)
-    return [*_written(run, _of_the_attractor(saved), saved, formats, None), *_animated(run, saved)]
-
-
-def _of_the_attractor(saved: SavedRun) -> dict[str, Callable[[SavedRun], Figure]]:
-    """The figures that an analysis has something for."""
-    analysis = saved.analysis
-    if analysis is None:
-        return {}
-    found: dict[str, Callable[[SavedRun], Figure]] = {
-        name: partial(_on, draw, analysis) for name, draw in attractor.FIGURES.items()
-    }
-    return found | {"type_kymographs": type_kymographs}
-
-
-def _on(draw: Callable[[SavedAnalysis], Figure], analysis: SavedAnalysis, _: SavedRun) -> Figure:
-    return draw(analysis)
-
-
-def _written(
-    run: RunFolder,
-    figures: Mapping[str, Callable[[SavedRun], Figure]],
-    saved: SavedRun,
-    formats: Sequence[str],
-    progress: Progress | None,
-) -> list[Path]:
+    names = [*FIGURES, *_analysed(run, saved), ANIMATION]
     atomic.make_folder(run.figures)
+    if processes == 1:
+        return [path for name in names for path in _written(run, saved, name, formats)]
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit locks of threads that it does not
+    with ProcessPoolExecutor(processes - 1, mp_context=spawn) as pool:
+        # from the last one on, as they take a while to start; here from the first
+        elsewhere = {name: pool.submit(_written_elsewhere, run.path, name, formats) for name in reversed(names)}
+        here = {name: _written(run, saved, name, formats) for name in names if elsewhere[name].cancel()}
+        return [path for name in names for path in here.get(name) or elsewhere[name].result()]
+
+
+def _analysed(run: RunFolder, saved: SavedRun) -> dict[str, Callable[[SavedRun], Figure]]:
+    """The figures that an analysis has something for."""
+    found: dict[str, Callable[[SavedRun], Figure]] = {}
+    if (analysis := saved.analysis) is not None:
+        found |= {name: partial(_of, draw, analysis) for name, draw in attractor.FIGURES.items()}
+        found["type_kymographs"] = type_kymographs
+    if (run.path / physiology.SCORECARD).exists():
+        tables = physiology.SavedPhysiology.read(run.path, saved.origin)
+        found |= {name: partial(_of, draw, tables) for name, draw in physiology.FIGURES.items()}
+    return found
+
+
+def _of(draw: Callable[[SavedT], Figure], part: SavedT, _: SavedRun) -> Figure:
+    return draw(part)
+
+
+def _written_elsewhere(path: Path, name: str, formats: Sequence[str]) -> list[Path]:
+    run = RunFolder.open(path)
+    return _written(run, SavedRun.read(run), name, formats)
+
+
+def _written(run: RunFolder, saved: SavedRun, name: str, formats: Sequence[str]) -> list[Path]:
+    """Draws one figure into its files; the animation only where there is a walk to show."""
     paths = []
-    for i, (name, draw) in enumerate(figures.items()):
-        figure = draw(saved)
-        for ending in dict.fromkeys(formats):
-            path = run.figures / f"{name}.{ending}"
-            atomic.write_bytes(path, rendered(figure, ending))
-            figure.set_layout_engine("none")  # laid out by now; doing it again for every format takes most of the time
-            paths.append(path)
-        if progress is not None:
-            progress(name, i + 1, len(figures))
+    if name == ANIMATION:
+        if (animation := bump_animation(saved)) is not None:
+            paths.append(run.figures / f"{name}.gif")
+            atomic.write_bytes(paths[-1], animation)
+        return paths
+    figure = (FIGURES.get(name) or _analysed(run, saved)[name])(saved)
+    for ending in dict.fromkeys(formats):
+        paths.append(run.figures / f"{name}.{ending}")
+        atomic.write_bytes(paths[-1], rendered(figure, ending))
+        figure.set_layout_engine("none")  # laid out by now; doing it again for every format takes most of the time
     return paths
-
-
-def _animated(run: RunFolder, saved: SavedRun) -> list[Path]:
-    """The animation, where there is a walk to show."""
-    content = bump_animation(saved)
-    if content is None:
-        return []
-    path = run.figures / "bump_animation.gif"
-    atomic.write_bytes(path, content)
-    return [path]

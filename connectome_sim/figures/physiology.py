@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from matplotlib.ticker import NullLocator
 
 from connectome_sim.analysis.physiology import NOT_APPLICABLE, PASS, WITHIN
 from connectome_sim.errors import RunFolderError
-from connectome_sim.figures.rendering import check_formats, rendered
 from connectome_sim.figures.style import (
     BLACK,
     BLUE,
@@ -65,20 +64,6 @@ class SavedPhysiology:
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{folder}: the physiology tables cannot be read ({error}).") from error
         return cls(origin, *tables)
-
-
-def draw_physiology(saved: SavedPhysiology, *, formats: Sequence[str] = ("png", "pdf")) -> dict[str, bytes]:
-    """All figures of a scored network: name of the file -> content.
-
-    Raises:
-        ConfigError: an unknown format, or none.
-    """
-    check_formats(formats)
-    drawn: dict[str, bytes] = {}
-    for name, draw in FIGURES.items():
-        figure = draw(saved)
-        drawn |= {f"{name}.{ending}": rendered(figure, ending) for ending in dict.fromkeys(formats)}
-    return drawn
 
 
 @styled

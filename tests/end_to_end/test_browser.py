@@ -43,8 +43,8 @@ def run(tmp_path: Path) -> RunFolder:
     (folder.path / ".hydra").mkdir()
     config = run_with_tables(tmp_path / "other").path / ".hydra" / "config.yaml"
     (folder.path / ".hydra" / "config.yaml").write_text(config.read_text())
-    (folder.path / "scorecard.csv").write_text("observation,ours\na,9.5\nb,10.25\nc,\nd,-3\n")
     draw_all(folder, formats=("png",))
+    (folder.path / "scorecard.csv").write_text("observation,ours\na,9.5\nb,10.25\nc,\nd,-3\n")
     return folder
 
 

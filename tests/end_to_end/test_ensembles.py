@@ -105,9 +105,9 @@ def test_a_member_is_looked_at_as_a_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ensembles, "data_dir", lambda: tmp_path)
     shutil.copytree(made, tmp_path / "ensembles" / "hemibrain_ring")
-    quick = ["member=2", "threads=1", "formats=[png]"]
-    short = ["headings=16", "walk_s=0.5", "physiology=false"]
-    assert main(["analyze", *quick, *short]) == 0  # of the shipped ensemble, as nothing is named
+    assert (
+        main(["analyze", "member=2", "threads=1", "headings=16", "walk_s=0.5", "physiology=false"]) == 0
+    )  # of the shipped ensemble, as nothing is named
     folder = RunFolder.open(Path("results", "hemibrain_ring", "member_002"))
     (wanted,), (found,) = read_network(RunFolder.open(runs / "seed2").network), read_network(folder.network)
     np.testing.assert_allclose(found.weights, wanted.weights, rtol=1e-6)

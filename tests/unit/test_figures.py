@@ -571,11 +571,18 @@ def test_a_diverged_fit_says_in_how_many_iterations(saved: SavedRun) -> None:
 
 
 def test_all_figures_are_written_and_nothing_else(run: RunFolder) -> None:
-    seen: list[tuple[str, int, int]] = []
-    paths = draw_all(run, formats=("png",), progress=lambda *step: seen.append(step))
+    paths = draw_all(run, formats=("png",))
     assert [path.name for path in paths] == [f"{name}.png" for name in FIGURES]
     assert sorted(run.figures.iterdir()) == sorted(paths)
-    assert seen == [(name, i + 1, len(FIGURES)) for i, name in enumerate(FIGURES)]
+
+
+def test_two_processes_draw_what_one_does(run: RunFolder) -> None:
+    paths = draw_all(run, formats=("png",))
+    alone = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    assert draw_all(run, formats=("png",), processes=2) == paths
+    assert [path.read_bytes() for path in paths] == alone
 
 
 def test_a_figure_is_written_as_png_and_pdf(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,19 @@ from matplotlib.figure import Figure
 from connectome_sim.analysis.beside_others import Row, published
 from connectome_sim.analysis.physiology import NOT_APPLICABLE, OFF, PASS, Score, shipped_observations
 from connectome_sim.build.physiology import beside_table, score_table
-from connectome_sim.errors import ConfigError, RunFolderError
+from connectome_sim.errors import RunFolderError
 from connectome_sim.evaluate import FULL
 from connectome_sim.figures.physiology import (
     BESIDE,
     BY_VELOCITY,
+    FIGURES,
     SCORECARD,
     SavedPhysiology,
     beside_others,
     bump_by_velocity,
-    draw_physiology,
     scorecard,
 )
+from connectome_sim.figures.rendering import rendered
 
 PROTOCOL = replace(FULL, constant_speeds_deg_per_s=(60.0, 120.0))
 
@@ -87,7 +88,7 @@ def test_the_network_is_drawn_beside_the_fly(tmp_path: Path) -> None:
 def test_a_network_without_a_bump_leaves_its_curves_out(tmp_path: Path) -> None:
     figure = bump_by_velocity(saved(tmp_path, NOT_APPLICABLE))
     assert all(line.get_label() != "network" for axes in figure.axes for line in axes.lines)
-    assert len(draw_physiology(saved(tmp_path, NOT_APPLICABLE), formats=["png"])) == 3
+    assert all(rendered(draw(saved(tmp_path, NOT_APPLICABLE)), "png") for draw in FIGURES.values())
 
 
 def test_the_table_keeps_what_is_published(tmp_path: Path) -> None:
@@ -98,8 +99,6 @@ def test_the_table_keeps_what_is_published(tmp_path: Path) -> None:
     assert math.isnan(fly.rest_drift_60s_median_deg)
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="physiology tables"):
         SavedPhysiology.read(tmp_path, "")
-    with pytest.raises(ConfigError, match="formats"):
-        draw_physiology(saved(tmp_path), formats=["gif"])
