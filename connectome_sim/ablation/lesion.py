@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+import numpy as np
 import scipy.sparse as sp
 
 from connectome_sim.ablation.perturbations import Input, Output, Perturbation
-from connectome_sim.axes import FloatArray
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.errors import ConfigError
 
 
-def lesioned(connectome: Connectome, perturbations: Sequence[Perturbation], velocity_input: FloatArray) -> Connectome:
+def lesioned(
+    connectome: Connectome, perturbations: Sequence[Perturbation], velocity_types: Collection[str]
+) -> Connectome:
     """The connectome without the connections that perturbations silence.
 
     Args:
-        connectome: N neurons.
+        connectome: the circuit.
         perturbations: silencing of outputs or inputs, throughout.
-        velocity_input: of each neuron in the fitted network [N], 1 per rad/s.
+        velocity_types: types whose neurons sense the velocity.
 
     Raises:
         ConfigError: anything that is not a missing connection: a window, a factor (which gains would make up for), a
@@ -34,7 +36,7 @@ def lesioned(connectome: Connectome, perturbations: Sequence[Perturbation], velo
                 "ablation.modes"
             )
         if isinstance(perturbation, Input) and perturbation.source is None:
-            senses = velocity_input[perturbation.target.mask(connectome.neurons)] != 0
+            senses = np.isin(connectome.neurons.type[perturbation.target.mask(connectome.neurons)], [*velocity_types])
             if senses.any():
                 raise ConfigError(
                     f"perturbation {perturbation.name!r}: got a new fit (mode refit) for {int(senses.sum())} neurons "

@@ -47,6 +47,11 @@ class Member:
                 f"{self.connectome.n_neurons}, wanted the same neurons in the same order"
             )
 
+    @property
+    def velocity_types(self) -> frozenset[str]:
+        """Types whose neurons sense the velocity."""
+        return frozenset(self.connectome.neurons.type[self.fitted.velocity_input != 0].tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:

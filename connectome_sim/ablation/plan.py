@@ -186,7 +186,7 @@ def _planned(case: Case, member: Member, probes: Probes) -> Planned:
             inverse_activation(member.fitted.activation, np.array([perturbation.rate]))
     probes.check(case.perturbations)
     if case.mode == REFIT:
-        lesioned(member.connectome, case.perturbations, member.fitted.velocity_input)  # what cannot be shows here
+        lesioned(member.connectome, case.perturbations, member.velocity_types)  # what cannot be shows here
     refuse_contradictions(case.perturbations, member.connectome)
     taken = removed(case.perturbations, member.connectome)
     return Planned(f"{member.name}/{case.name}", case, member, taken)

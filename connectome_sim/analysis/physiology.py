@@ -189,9 +189,13 @@ def _scored(observation: Observation, session: Session) -> Score:
 
 
 def curves(session: Session) -> dict[str, FloatArray]:
-    """What is measured by velocity bin, for figures: name -> one value per bin, NaN where there is none."""
+    """What is measured by velocity bin, for figures: name -> one value per bin, NaN where there is none.
+
+    Trials that failed are in no bin; ``failed_trials_share``, the same in every bin, says how many those are.
+    """
     counts = [_in_bin(session, number).sum() for number in range(len(BINS_DEG_PER_S) - 1)]
-    found = {"frames": np.array(counts, dtype=float)}
+    failed = 1 - np.isfinite(session.walk.decoded).all(axis=0).mean()
+    found = {"frames": np.array(counts, dtype=float), "failed_trials_share": np.full(len(counts), failed)}
     for name, measure in (
         ("width_deg", _width_by_bin),
         ("amplitude", _amplitude_by_bin),

@@ -102,7 +102,7 @@ class Refits:
         member, case = planned.member, planned.case
         origin = self.origins[member.name]
         with impossible(case):
-            left = lesioned(connectome, case.perturbations, member.fitted.velocity_input)
+            left = lesioned(connectome, case.perturbations, member.velocity_types)
             wired = wiring(origin.config, left)
             Readout(wired.ring_angle, wired.epg_mask)
         place = self.folder / slug(case.name)

@@ -22,6 +22,7 @@ from connectome_sim.build.ablating import make_plan
 from connectome_sim.build.refitting import refits
 from connectome_sim.cli import main
 from connectome_sim.config import compose, saved_config
+from connectome_sim.connectome.deviations import Merge
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.records import RunFolder, SweepFolder
@@ -139,15 +140,21 @@ PEN = Target(type=("PEN_a",))
 )
 def test_what_is_not_a_missing_connection_is_refused(perturbation: Perturbation, words: str) -> None:
     connectome = typed_ring.connectome()
-    velocity = np.where(connectome.neurons.type == "PEN_a", 0.1, 0.0)
     with pytest.raises(ConfigError, match=words):
-        lesioned(connectome, [perturbation], velocity)
+        lesioned(connectome, [perturbation], ["PEN_a"])
 
 
 def test_a_lesion_leaves_all_other_connections() -> None:
     connectome = typed_ring.connectome()
     cases = [Output(target=PEN), Input(target=Target(type=("Delta7",)), source=Target(type=("EPG",)))]
-    left, kinds = lesioned(connectome, cases, np.zeros(40)), connectome.neurons.type
+    left, kinds = lesioned(connectome, cases, []), connectome.neurons.type
     gone = (kinds == "PEN_a")[None, :] | np.logical_and.outer(kinds == "Delta7", kinds == "EPG")
     np.testing.assert_array_equal(left.dense(), np.where(gone, 0, connectome.dense()))
     assert left.provenance.history[-1] == "silenced: output of PEN_a; input of Delta7 from EPG"
+
+
+def test_a_circuit_with_merged_neurons_is_lesioned_like_any_other() -> None:
+    merged = Merge(level=0.5)(typed_ring.connectome(), np.random.default_rng(0))
+    left, kinds = lesioned(merged, [Input(target=Target(type=("Delta7",)))], ["PEN_a"]), merged.neurons.type
+    assert merged.n_neurons < 40
+    np.testing.assert_array_equal(left.dense(), np.where((kinds == "Delta7")[:, None], 0, merged.dense()))
