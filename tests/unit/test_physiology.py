@@ -363,3 +363,4 @@ def test_an_ideal_ring_is_recorded_as_it_is() -> None:
     assert scores["delta7_opposite"].verdict == NOT_APPLICABLE
     curves = physiology.curves(found)
     assert np.isnan(curves["pen_a_lead_deg"]).all() == (PEN_RING in found.missing)
+    assert (curves["failed_trials_share"] == 0).all()
