@@ -493,6 +493,23 @@ def test_analyze_says_what_it_found_also_of_a_network_that_learned_nothing(
     assert VERDICTS[content["verdict"]] in page and "<h2>Scorecard</h2>" in page
 
 
+@pytest.mark.slow
+def test_several_runs_are_looked_at_side_by_side_and_one_that_is_damaged_stops_no_other(
+    copied: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other, damaged = (shutil.copytree(copied, tmp_path / name) for name in ("other", "damaged"))
+    (damaged / "network.h5").write_bytes(b"half a file")
+    short = ["headings=16", "walk_s=0.5", "physiology=false", "threads=2"]
+    assert main(["analyze", f"run=[{damaged},{copied},{other}]", *short]) == 1
+    out, err = capfd.readouterr()
+    assert str(damaged / "network.h5") in err and not (damaged / "analysis.json").exists()
+    found = [json.loads((run / "analysis.json").read_text()) for run in (copied, other)]
+    assert found[0] == found[1] and out.count(VERDICTS[found[0]["verdict"]]) == 2
+    assert main(["figures", "--multirun", f"run={copied},{other}", "formats=[png]"]) == 0
+    drawn = [sorted(path.name for path in (run / "figures").iterdir()) for run in (copied, other)]
+    assert drawn[0] == drawn[1] and "drift_field.png" in drawn[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
