@@ -193,8 +193,9 @@ def curves(session: Session) -> dict[str, FloatArray]:
 
     Trials that failed are in no bin; ``failed_trials_share``, the same in every bin, says how many those are.
     """
-    counts = [_in_bin(session, number).sum() for number in range(len(BINS_DEG_PER_S) - 1)]
-    failed = 1 - np.isfinite(session.walk.decoded).all(axis=0).mean()
+    known = np.isfinite(session.walk.decoded)
+    counts = [(_in_bin(session, number) & known).sum() for number in range(len(BINS_DEG_PER_S) - 1)]
+    failed = _failed_share(session.walk.calcium[EPG_RING])
     found = {"frames": np.array(counts, dtype=float), "failed_trials_share": np.full(len(counts), failed)}
     for name, measure in (
         ("width_deg", _width_by_bin),

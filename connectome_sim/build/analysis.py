@@ -1,4 +1,4 @@
-"""The verb analyze: from runs or a member of an ensemble to analysis.json, analysis.h5 and figures. Prints nothing."""
+"""The verb analyze: from a run or a member of an ensemble to analysis.json, analysis.h5 and tables. Prints nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from connectome_sim.analysis.attractor import summary
 from connectome_sim.analysis.visited import Visited, visit
 from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
-from connectome_sim.build.physiology import held_out_seed, recorded, reference_rows, write_scores
+from connectome_sim.build.physiology import held_out_seed, recorded, reference_rows, remove_scores, write_scores
 from connectome_sim.config import AnalyzeConfig, FitConfig, saved_config
 from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import restore
@@ -43,8 +43,9 @@ def run_analyze(config: AnalyzeConfig) -> Analyzed:
         raise ConfigError(f"run: got {list(config.run)}, wanted one; `run_analyses` takes several")
     folder = RunFolder.open(config.run[0]) if config.run else member_run(config)
     stored, fitted = read_network(folder.network)[0], saved_config(folder.path)
-    seed, protocol = held_out_seed(fitted, folder.metrics()), fitted.evaluation.protocol
-    tasks: list[Callable[[], Any]] = [partial(_attractor, config, folder, stored, fitted)]
+    metrics = folder.metrics()
+    seed, protocol = held_out_seed(fitted, metrics), fitted.evaluation.protocol
+    tasks: list[Callable[[], Any]] = [partial(_attractor, config, stored, fitted, metrics)]
     if config.physiology:
         tasks += [partial(recorded, stored, fitted, seed), partial(reference_rows, protocol, seed)]
     with threadpool_limits(1, user_api="blas"):  # whose threads cost more than they save on matrices this small
@@ -54,12 +55,14 @@ def run_analyze(config: AnalyzeConfig) -> Analyzed:
     write_arrays(folder.analysis, {**attractor.arrays(), **visited.arrays()})
     paths = [folder.write_findings(found), folder.analysis]
     if config.physiology:
-        paths += write_scores(folder, stored, fitted, *physiology)
+        paths += write_scores(folder, metrics, stored, fitted, *physiology)
+    else:
+        remove_scores(folder)
     return folder.path, found, paths
 
 
 def _attractor(
-    config: AnalyzeConfig, folder: RunFolder, stored: FittedNetwork, fitted: FitConfig
+    config: AnalyzeConfig, stored: FittedNetwork, fitted: FitConfig, metrics: Mapping[str, float]
 ) -> tuple[Attractor, Visited]:
     evaluation, (network, readout) = fitted.evaluation, restore(stored)
     found = analyze(
@@ -68,7 +71,7 @@ def _attractor(
         protocol=evaluation.protocol,
         step=evaluation.step,
         n_headings=config.headings,
-        diffusion=folder.metrics().get(DIFFUSION, math.nan),
+        diffusion=metrics.get(DIFFUSION, math.nan),
     )
     visited = visit(
         network,

@@ -26,7 +26,7 @@ from connectome_sim.solve import SolveOptions
 
 @cache
 def reference_rows(protocol: Protocol, seed: int) -> tuple[Row, ...]:
-    """The reference rings on the held-out traces of this protocol and seed; simulated once."""
+    """The reference rings on the held-out traces of this protocol and seed; once in a process."""
     return simulated(protocol, seed=seed)
 
 
@@ -50,7 +50,12 @@ def held_out_seed(fitted: FitConfig, metrics: Mapping[str, float]) -> int:
 
 
 def write_scores(
-    folder: RunFolder, stored: FittedNetwork, fitted: FitConfig, session: Session, references: Sequence[Row]
+    folder: RunFolder,
+    metrics: Mapping[str, float],
+    stored: FittedNetwork,
+    fitted: FitConfig,
+    session: Session,
+    references: Sequence[Row],
 ) -> list[Path]:
     """Score a recorded network, compare it with other models, and write the tables.
 
@@ -65,16 +70,22 @@ def write_scores(
         RunFolderError: files that cannot be written.
     """
     protocol, step = fitted.evaluation.protocol, fitted.evaluation.step
-    own = this_network(f"this network (seed {stored.seed})", folder.metrics(), session.walk, protocol, step=step)
+    own = this_network(f"this network (seed {stored.seed})", metrics, session.walk, protocol, step=step)
     tables = {
-        SCORECARD: score_table(scorecard(shipped_observations(), session)),
         BY_VELOCITY: velocity_table(session),
         BESIDE: beside_table((*published(), own, *references), protocol),
+        SCORECARD: score_table(scorecard(shipped_observations(), session)),  # last: figures look for it
     }
     for name, table in tables.items():
         content = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         atomic.write_text(folder.path / name, content)
     return [folder.path / name for name in tables]
+
+
+def remove_scores(folder: RunFolder) -> None:
+    """Remove the tables of an earlier analysis, the scorecard first."""
+    for name in (SCORECARD, BY_VELOCITY, BESIDE):
+        (folder.path / name).unlink(missing_ok=True)
 
 
 def score_table(scores: Sequence[Score]) -> pd.DataFrame:

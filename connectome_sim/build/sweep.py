@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,9 @@ class Member:
     notes: Mapping[str, str] = field(default_factory=dict)
     resume: bool = False
 
+
+MOST_PROCESSES = 61
+"""What one pool can wait for on every system."""
 
 Ended = FitOutcome | ConnectomeSimError
 ConfigT = TypeVar("ConfigT")
@@ -110,12 +114,17 @@ def run_analyses(configs: Sequence[AnalyzeConfig], *, on_end: Callable[[Analyzed
     Args:
         configs: what to analyze. They share the largest number of threads that one of them states, or PyTorch's own.
         on_end: called with what was found in a network, or the error that it ended in, as it ends.
+
+    Raises:
+        ConfigError: one run folder for several.
+        ConnectomeSimError: that of a single network; or a process that was killed.
     """
     single = [replace(config, run=(run,)) for config in configs for run in config.run]
     single += [config for config in configs if not config.run]
+    _distinct([config.run[0] if config.run else config.folder for config in single])
     threads = _most([config.threads for config in configs])
     if len(single) == 1:
-        on_end(_tried(run_analyze, replace(single[0], threads=threads)))
+        on_end(run_analyze(replace(single[0], threads=threads)))
     else:
         _apart(run_analyze, [replace(config, threads=None) for config in single], threads, on_end)
 
@@ -123,10 +132,14 @@ def run_analyses(configs: Sequence[AnalyzeConfig], *, on_end: Callable[[Analyzed
 def run_drawings(
     configs: Sequence[FiguresConfig], *, on_end: Callable[[Sequence[Path] | ConnectomeSimError], None]
 ) -> None:
-    """Draw the figures of several runs, each as `run_figures` does; arguments as `run_analyses`."""
+    """Draw the figures of several runs, each as `run_figures` does; arguments and errors as `run_analyses`.
+
+    Also those of a single one are drawn in several processes: a script that calls it must be safe to import.
+    """
+    _distinct([config.run or config.folder for config in configs])
     threads = torch.get_num_threads()
     if len(configs) == 1:
-        on_end(_tried(partial(run_figures, processes=threads), configs[0]))
+        on_end(run_figures(configs[0], processes=threads))
     else:
         _apart(run_figures, configs, threads, on_end)
 
@@ -137,21 +150,28 @@ def _apart(
     threads: int,
     on_end: Callable[[FoundT | ConnectomeSimError], None],
 ) -> None:
-    """Call a function with each configuration in ``threads`` processes: much of it holds the interpreter's lock."""
-    at_a_time = min(threads, len(configs))
-    with ProcessPoolExecutor(
+    """Call a function with each configuration in ``threads`` processes: much of it holds the interpreter's lock.
+
+    An exception, such as an interruption, drops what has not begun.
+    """
+    at_a_time = max(1, min(threads, len(configs), MOST_PROCESSES))
+    pool = ProcessPoolExecutor(
         at_a_time,
         mp_context=multiprocessing.get_context("spawn"),  # a fork would inherit locks of threads that it does not
         initializer=_alone,
         initargs=(max(1, threads // at_a_time),),
-    ) as pool:
-        try:
-            futures = [pool.submit(_tried, function, config) for config in configs]
-            for future in tqdm(as_completed(futures), total=len(futures), unit="network"):
-                on_end(future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    )
+    try:
+        futures = [pool.submit(_tried, function, config) for config in configs]
+        for future in tqdm(as_completed(futures), total=len(futures), unit="network", disable=None):
+            on_end(future.result())
+    except BrokenProcessPool as error:
+        raise ConnectomeSimError(
+            "a process ended by itself, perhaps for want of memory: use fewer threads=..., or one network at a time; "
+            "what had ended before is complete"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _alone(threads: int) -> None:
@@ -165,6 +185,13 @@ def _tried(function: Callable[[ConfigT], FoundT], config: ConfigT) -> FoundT | C
         return function(config)
     except ConnectomeSimError as error:
         return error
+
+
+def _distinct(folders: Sequence[str]) -> None:
+    """Raise a ConfigError where two things at once would write one run folder."""
+    places = [Path(folder).resolve() for folder in folders]
+    if twice := sorted({str(place) for place in places if places.count(place) > 1}):
+        raise ConfigError(f"run: got {twice[0]} more than once, wanted a run folder for each")
 
 
 def _most(threads: Sequence[int | None]) -> int:

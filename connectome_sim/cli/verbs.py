@@ -51,7 +51,7 @@ from connectome_sim.config import (
 )
 from connectome_sim.config.compose import register_evaluation, resume_config
 from connectome_sim.config.settings import Subject
-from connectome_sim.errors import ConnectomeSimError, FitError
+from connectome_sim.errors import ConfigError, ConnectomeSimError, FitError
 from connectome_sim.records import RunFolder
 
 _SUBJECT = tuple(field.name for field in fields(Subject))
@@ -176,6 +176,7 @@ def analyze(arguments: list[str]) -> int:
         print(f"{place}: {found['verdict_means']}")
         print(attractor_table(found))
         _print_paths(paths)
+        print(f"to draw it: connectome-sim figures run={place}")
 
     def run(configs: Sequence[AnalyzeConfig]) -> int:
         codes = [OK]
@@ -256,16 +257,28 @@ def study(arguments: list[str]) -> int:
             _print_paths(outcome.paths)
         return OK
 
-    return _collected("study", arguments, StudyConfig, run)
+    return _collected("study", arguments, StudyConfig, run, elsewhere=False)
 
 
-def _collected(verb: str, arguments: list[str], kind: type[ConfigT], run: Callable[[Sequence[ConfigT]], int]) -> int:
-    """Run a verb on all the configurations of its arguments at once, outside Hydra, when all are known to be good."""
+def _collected(
+    verb: str,
+    arguments: list[str],
+    kind: type[ConfigT],
+    run: Callable[[Sequence[ConfigT]], int],
+    *,
+    elsewhere: bool = True,
+) -> int:
+    """Run a verb on all the configurations of its arguments at once, outside Hydra, when all are known to be good.
+
+    A launcher plugin takes them elsewhere one by one, where the verb allows it.
+    """
     configs: list[ConfigT] = []
 
     def job(config: Any) -> int:
         checked = typed(kind, config)
         if hydra_app.is_elsewhere(HydraConfig.get()):
+            if not elsewhere:
+                raise ConfigError(f"{verb}: got a launcher, wanted none: it runs its own fits side by side")
             return run([checked])
         configs.append(checked)
         return OK

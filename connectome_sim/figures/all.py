@@ -70,11 +70,14 @@ def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), process
     if processes == 1:
         return [path for name in names for path in _written(run, saved, name, formats)]
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit locks of threads that it does not
-    with ProcessPoolExecutor(processes - 1, mp_context=spawn) as pool:
+    pool = ProcessPoolExecutor(min(processes, len(names)) - 1, mp_context=spawn)
+    try:
         # from the last one on, as they take a while to start; here from the first
         elsewhere = {name: pool.submit(_written_elsewhere, run.path, name, formats) for name in reversed(names)}
         here = {name: _written(run, saved, name, formats) for name in names if elsewhere[name].cancel()}
-        return [path for name in names for path in here.get(name) or elsewhere[name].result()]
+        return [path for name in names for path in (here[name] if name in here else elsewhere[name].result())]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _analysed(run: RunFolder, saved: SavedRun) -> dict[str, Callable[[SavedRun], Figure]]:

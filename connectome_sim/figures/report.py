@@ -157,7 +157,8 @@ def _score_table(scores: Sequence[Row]) -> str:
 
 def _attractor(saved: SavedRun, rows: Sequence[Row]) -> str:
     if not saved.found:
-        return "<h2>Attractor</h2><p>It was not analysed: connectome-sim analyze run=... does.</p>"
+        how = "connectome-sim analyze run=... does, and connectome-sim figures run=... shows it"
+        return f"<h2>Attractor</h2><p>It was not analysed: {how}.</p>"
     means = str(saved.found["verdict_means"])
     return f"<h2>Attractor</h2><p>{escape(means[0].upper() + means[1:])}.</p>{table(rows)}"
 

@@ -19,6 +19,7 @@ from scipy.integrate import solve_ivp
 
 from connectome_sim.analysis import VERDICTS
 from connectome_sim.build import FitOutcome, Member, fitting, run_fit, run_fits
+from connectome_sim.build.sweep import _apart
 from connectome_sim.cli import main
 from connectome_sim.config import FitConfig, compose, saved_config
 from connectome_sim.connectome.io import hdf5
@@ -508,6 +509,26 @@ def test_several_runs_are_looked_at_side_by_side_and_one_that_is_damaged_stops_n
     assert main(["figures", "--multirun", f"run={copied},{other}", "formats=[png]"]) == 0
     drawn = [sorted(path.name for path in (run / "figures").iterdir()) for run in (copied, other)]
     assert drawn[0] == drawn[1] and "drift_field.png" in drawn[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["analyze", "run=[a,./a]"], ["analyze", "--multirun", "headings=16,32"], ["figures", "--multirun", "run=a,a"]],
+)
+def test_two_at_once_in_one_folder_are_refused(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 1
+    assert "more than once, wanted a run folder for each" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_interruption_drops_what_has_not_begun(tmp_path: Path) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    commands = [["sh", "-c", f"sleep 1; touch {tmp_path}/{k}"] for k in range(12)]
+    with pytest.raises(KeyboardInterrupt):
+        _apart(subprocess.check_call, commands, 2, interrupted)
+    assert 0 < len(list(tmp_path.iterdir())) < 12
 
 
 @pytest.mark.parametrize(

@@ -364,3 +364,23 @@ def test_an_ideal_ring_is_recorded_as_it_is() -> None:
     curves = physiology.curves(found)
     assert np.isnan(curves["pen_a_lead_deg"]).all() == (PEN_RING in found.missing)
     assert (curves["failed_trials_share"] == 0).all()
+    lost = [values[:, 1] for values in (found.walk.decoded, *found.walk.calcium.values())]
+    for values in lost:
+        values[:] = np.nan
+    rest = physiology.curves(found)
+    assert (rest["failed_trials_share"] == 1 / 4).all()
+    assert 0 < rest["frames"].sum() < curves["frames"].sum()
+
+
+def test_single_precision_is_enough_for_an_image() -> None:
+    """What `analyze` records in float32 is what float64 gives."""
+    stored = stored_ring()
+    protocol = replace(QUICK, n_headings=4, duration_s=6.0, error_times_s=(1.0, 5.0), jump_headings=2)
+    options = SolveOptions(method="heun", step=2e-3)
+    single, double = (
+        record(Runner(*restore(stored, dtype=dtype), protocol, options), regions_of(stored), seed=5)
+        for dtype in (torch.float32, torch.float64)
+    )
+    np.testing.assert_allclose(single.walk.decoded, double.walk.decoded, atol=math.radians(0.05))
+    np.testing.assert_allclose(single.walk.calcium[EPG_RING], double.walk.calcium[EPG_RING], atol=1e-3)
+    np.testing.assert_allclose(single.jumped, double.jumped, atol=1e-3)
