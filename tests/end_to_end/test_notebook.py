@@ -35,4 +35,4 @@ def test_the_notebook_runs_and_says_what_it_shows(hemibrain_dir: Path, tmp_path:
     verdict = printed(before).splitlines()[0]
     assert verdict == printed(now).splitlines()[0] == "one bump at every heading, on a closed ring of slow states"
     assert sum("image/png" in output.get("data", {}) for output in now) == 3
-    assert (tmp_path / "results" / "hemibrain_ring" / "member_002" / "report.html").exists()
+    assert (tmp_path / "results" / "hemibrain_ring" / "member_000" / "report.html").exists()
