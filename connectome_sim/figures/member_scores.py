@@ -127,7 +127,7 @@ def _rest(axes: Axes, seeds: Sequence[int], scores: Sequence[Scores]) -> None:
     axes.plot(place, largest, "o", color=VERMILLION, label="worst heading")
     axes.plot(place, median, "o", color=BLUE, label="median heading")
     axes.set_ylim(0, 1.2 * np.nanmax([*largest, 1e-9]))
-    axes.set_xticks(place, [str(seed) for seed in seeds], fontsize=5)
+    axes.set_xticks(place, [str(seed) for seed in seeds], fontsize=5, rotation=90 * (len(seeds) > 12))
     axes.set_xlabel("seed")
     axes.set_ylabel("drift in 60 s (deg)")
     axes.legend(loc="upper center", ncols=2, columnspacing=0.8, handletextpad=0.1)

@@ -96,7 +96,7 @@ def _distances(figure: Figure, axes: Axes, space: SolutionSpace) -> None:
     image = axes.imshow(space.distances[np.ix_(order, order)], cmap=RATE.reversed(), vmin=0)
     figure.colorbar(image, ax=axes, shrink=0.8, label="RMS distance")
     labels = [str(space.seeds[i]) for i in order]
-    axes.set_xticks(range(len(labels)), labels, fontsize=5)
+    axes.set_xticks(range(len(labels)), labels, fontsize=5, rotation=90 * (len(labels) > 12))
     axes.set_yticks(range(len(labels)), labels, fontsize=5)
     axes.set_xlabel("seed")
     axes.set_ylabel("seed")
