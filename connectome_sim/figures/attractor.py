@@ -65,7 +65,7 @@ def drift_field(saved: SavedAnalysis) -> Figure:
     right.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     right.yaxis.set_minor_formatter(NullFormatter())
     right.set_xlabel("stable heading (deg)")
-    panel_title(right, "Lower barrier (deg$^2$/s)")
+    panel_title(right, "Lower barrier (deg²/s)")
     return figure
 
 

@@ -72,7 +72,7 @@ def scorecard(saved: SavedPhysiology) -> Figure:
     rows = saved.scores
     passed, counted = (rows.verdict == PASS).sum(), (rows.verdict != NOT_APPLICABLE).sum()
     caption = (
-        f"{saved.origin}. Grey: what passes. 2 of a published +-, the range over flies, or a tolerance of ours where "
+        f"{saved.origin}. Grey: what passes. 2 of a published ±, the range over flies, or a tolerance of ours where "
         f"no spread is known (hollow). Imaging rows through a model of GCaMP6f. Triangles: more than {REACH:g} off."
     )
     figure = new_figure("Physiology scorecard", caption, height=1.0 + 0.27 * len(rows))
@@ -107,7 +107,7 @@ def scorecard(saved: SavedPhysiology) -> Figure:
 
 def _numbers(row: pd.Series) -> str:
     unit = "" if row.unit in ("1", 1) else f" {row.unit}"
-    spread = "" if row.spread_kind == "chosen" else f" $\\pm$ {row.spread:.3g}"
+    spread = "" if row.spread_kind == "chosen" else f" ± {row.spread:.3g}"
     network = "-" if np.isnan(row.network) else f"{row.network:.3g}"
     return f"{row.animal:.3g}{spread}: {network}{unit}"
 

@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from connectome_sim.figures.font import families
+
 COLUMN_WIDTH = 3.4  # in, one column of a journal page
 PAGE_WIDTH = 7.0  # in, both columns
 
@@ -35,7 +37,6 @@ RATE = LinearSegmentedColormap.from_list("rate", ["#FFFFFF", "#CFE8F8", "#86C8EE
 _CHARACTERS_PER_INCH = 19.5  # of the caption, on the safe side
 
 _SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that figures look the same everywhere
     "font.size": 7,
     "axes.titlesize": 7,
     "axes.labelsize": 7,
@@ -80,7 +81,10 @@ R = TypeVar("R")
 @contextmanager
 def style() -> Iterator[None]:
     """Matplotlib's defaults with this project's settings, whatever the user's own are, until the context ends."""
-    with matplotlib.style.context(["default", _SETTINGS]):
+    small, whole = families()
+    fonts = {"font.family": [small, whole], "mathtext.fontset": "custom", "mathtext.default": "regular"}
+    fonts |= {f"mathtext.{face}": small for face in ("rm", "it", "bf", "sf", "tt", "cal")}
+    with matplotlib.style.context(["default", _SETTINGS | fonts]):
         yield
 
 
