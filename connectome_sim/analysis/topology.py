@@ -25,11 +25,17 @@ def farthest_points(x: FloatArray, n: int) -> IntArray:
     """
     if not len(x):
         return np.zeros(0, dtype=np.int64)
-    chosen = [int(np.linalg.norm(x - x.mean(axis=0), axis=1).argmax())]
-    distance = np.linalg.norm(x - x[chosen[0]], axis=1)
-    while len(chosen) < n and distance.max() > 0:
-        chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, np.linalg.norm(x - x[chosen[-1]], axis=1))
+    difference = np.empty(x.shape)  # used again: memory is what takes the time
+
+    def squared_distance(point: FloatArray) -> FloatArray:
+        np.subtract(x, point, out=difference)
+        return np.asarray(np.einsum("mn,mn->m", difference, difference))
+
+    chosen = [int(squared_distance(x.mean(axis=0)).argmax())]
+    squared = squared_distance(x[chosen[0]])
+    while len(chosen) < n and squared.max() > 0:
+        chosen.append(int(squared.argmax()))
+        squared = np.minimum(squared, squared_distance(x[chosen[-1]]))
     return np.array(chosen, dtype=np.int64)
 
 
