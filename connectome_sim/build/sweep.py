@@ -62,12 +62,7 @@ def run_fits(members: Sequence[Member], *, on_end: Callable[[Member, Ended], Non
         ConfigError: members that share a run folder.
         KeyboardInterrupt: interrupted; each member stops after its iteration, from which it can go on.
     """
-    folders = [member.config.run for member in members]
-    if len(set(folders)) < len(folders):
-        raise ConfigError(
-            "run: got one folder for several fits, wanted one for each; leave it out, or name it after what differs, "
-            "e.g. 'run=runs/mine/seed${seed}'"
-        )
+    _distinct([member.config.run for member in members])
     stop = Event()
 
     def work(member: Member) -> Ended:
@@ -167,8 +162,8 @@ def _apart(
             on_end(future.result())
     except BrokenProcessPool as error:
         raise ConnectomeSimError(
-            "a process ended by itself, perhaps for want of memory: use fewer threads=..., or one network at a time; "
-            "what had ended before is complete"
+            "a process ended by itself, perhaps for want of memory: use fewer of them (threads=... or "
+            "OMP_NUM_THREADS), or one network at a time; what had ended before is complete"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -191,7 +186,10 @@ def _distinct(folders: Sequence[str]) -> None:
     """Raise a ConfigError where two things at once would write one run folder."""
     places = [Path(folder).resolve() for folder in folders]
     if twice := sorted({str(place) for place in places if places.count(place) > 1}):
-        raise ConfigError(f"run: got {twice[0]} more than once, wanted a run folder for each")
+        raise ConfigError(
+            f"run: got {twice[0]} more than once, wanted a run folder for each; leave it out, or name it after what "
+            "differs, e.g. 'run=runs/mine/seed${seed}'"
+        )
 
 
 def _most(threads: Sequence[int | None]) -> int:

@@ -395,7 +395,7 @@ def test_members_fitted_side_by_side_are_those_fitted_alone(tmp_path: Path) -> N
         assert one.history() == other.history()
         found, wanted = read_parameters(one.parameters), read_parameters(other.parameters)
         assert all(torch.equal(found[name], value) for name, value in wanted.items())
-    with pytest.raises(ConfigError, match="one folder for several"):
+    with pytest.raises(ConfigError, match="more than once, wanted a run folder for each"):
         run_fits([members[0], members[0]])
     assert run_fits([]) == ()
 
