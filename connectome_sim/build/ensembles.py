@@ -152,14 +152,14 @@ def _circuit(label: str, record: EnsembleRecord, config: FitConfig) -> Connectom
         connectome = circuit(config.connectome)
     except ConnectomeSimError as error:
         raise type(error)(f"ensemble {label}: needs the wiring of {record.origin}: {error}") from error
-    if connectome.provenance.sha256 != record.dataset_sha256:
-        raise DataError(
-            f"ensemble {label}, field 'dataset_sha256': got {connectome.provenance.sha256} on this machine, wanted "
-            f"{record.dataset_sha256}, {record.origin}, to which the members were fitted; fetch it with connectome-sim "
-            "data download, or let CONNECTOME_SIM_DATA name the folder that holds it"
-        )
     if _types(connectome) != record.types:
         raise DataError(f"ensemble {label}, field 'types': got {_types(connectome)}, wanted {dict(record.types)}")
+    if connectome.sha256 != record.circuit_sha256:
+        raise DataError(
+            f"ensemble {label}, field 'circuit_sha256': got {connectome.sha256} from {connectome.provenance.dataset} "
+            f"{connectome.provenance.version} on this machine, wanted {record.circuit_sha256}, the circuit of "
+            f"{record.origin} to which the members were fitted: other synapse counts, or another version"
+        )
     return connectome
 
 
@@ -236,6 +236,7 @@ def run_ensemble(config: EnsembleConfig) -> tuple[Path, EnsembleRecord]:
         dataset=first.manifest.dataset,
         dataset_version=first.manifest.dataset_version,
         dataset_sha256=first.manifest.dataset_sha256,
+        circuit_sha256=connectome.sha256,
         types=_types(connectome),
         config=_shared(first.config),
         failed_seeds=tuple(run.config.seed for run in runs if run not in taken),

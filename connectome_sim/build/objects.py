@@ -40,7 +40,11 @@ def labelled(connectome: Connectome, config: ConnectomeConfig) -> Connectome:
     """
     try:
         return labelled_circuit(
-            connectome, classes=config.wanted_classes, min_count=config.min_count, ring_order=config.ring_order
+            connectome,
+            classes=config.wanted_classes,
+            min_count=config.min_count,
+            min_counts=config.min_counts,
+            ring_order=config.ring_order,
         )
     except (DataError, SelectionError) as error:
         raise type(error)(f"{config.source}: {error}") from error

@@ -57,6 +57,7 @@ class ConnectomeConfig:
         circuit: a named circuit.
         classes: circuit classes, in the place of a named circuit.
         min_count: connections of fewer synapses are left out.
+        min_counts: circuit class -> the same for the connections from and to it.
         ring_order: "anatomy": ring angles from the neuron table or the instance names; "matrix": from the counts alone.
         signs: class -> +1 or -1, on top of the known ones.
         sign_overrides: postsynaptic class -> presynaptic class -> +1 or -1.
@@ -75,6 +76,7 @@ class ConnectomeConfig:
     circuit: str = "core"
     classes: tuple[str, ...] = ()
     min_count: int = _default(head_direction_circuit, "min_count")
+    min_counts: Mapping[str, int] = field(default_factory=dict)
     ring_order: str = _default(labelled_circuit, "ring_order")
     signs: Mapping[str, int] = field(default_factory=dict)
     sign_overrides: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class ConnectomeConfig:
             raise ConfigError(f"ring_order: got {self.ring_order!r}, wanted one of {', '.join(RING_ORDERS)}")
         names = (
             *self.classes,
+            *self.min_counts,
             *self.signs,
             *self.sign_overrides,
             *(n for o in self.sign_overrides.values() for n in o),
@@ -102,8 +105,9 @@ class ConnectomeConfig:
             if sign not in (1, -1):
                 raise ConfigError(f"sign: got {sign}, wanted 1 or -1")
         self.build_deviations()
-        if self.draw_seed < 0 or self.min_count < 1:
-            raise ConfigError(f"got draw_seed={self.draw_seed}, min_count={self.min_count}, wanted at least 0, and 1")
+        fewest = min((self.min_count, *self.min_counts.values()))
+        if self.draw_seed < 0 or fewest < 1:
+            raise ConfigError(f"got draw_seed={self.draw_seed}, min_count={fewest}, wanted at least 0, and 1")
 
     def build_deviations(self) -> tuple[Deviation, ...]:
         """The deviations to make, in their order."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+import scipy.sparse as sp
 
 from connectome_sim import circular
 from connectome_sim.connectome.connectome import Connectome, Neurons, Signs
@@ -144,18 +145,24 @@ def head_direction_circuit(
     signs: Mapping[str, int] | None = None,
     sign_overrides: Mapping[tuple[str, str], int] | None = None,
     min_count: int = 1,
+    min_counts: Mapping[str, int] | None = None,
 ) -> Connectome:
     """The head-direction circuit of a fly connectome: `labelled_circuit`, then `signed`.
 
     Raises:
         SelectionError, DataError, ConfigError: see there.
     """
-    chosen = labelled_circuit(connectome, classes=classes, min_count=min_count)
+    chosen = labelled_circuit(connectome, classes=classes, min_count=min_count, min_counts=min_counts)
     return signed(chosen, signs=signs, sign_overrides=sign_overrides)
 
 
 def labelled_circuit(
-    connectome: Connectome, *, classes: Sequence[str], min_count: int = 1, ring_order: str = "anatomy"
+    connectome: Connectome,
+    *,
+    classes: Sequence[str],
+    min_count: int = 1,
+    min_counts: Mapping[str, int] | None = None,
+    ring_order: str = "anatomy",
 ) -> Connectome:
     """The neurons of some circuit classes: selected, labelled, sorted. Signs are left as they are.
 
@@ -172,6 +179,8 @@ def labelled_circuit(
         connectome: whole dataset, or a circuit.
         classes: circuit classes wanted; "ExR" stands for all its subtypes. `CIRCUITS` holds named choices.
         min_count: connections of fewer synapses are left out.
+        min_counts: the same for the connections from and to some circuit classes; where both ends are of such classes,
+            the larger number holds.
         ring_order: "anatomy": ring angles as above; "matrix": from the counts alone, see `angles_from_counts`, whatever
             the table and the instance names say of them. Sides, which say what a PEN does with the velocity, are those
             of the table where it states any, else of the instance names; a name that does not parse gives none.
@@ -180,11 +189,13 @@ def labelled_circuit(
         SelectionError: no class asked for, an unknown class, or a class of which the connectome has no neuron.
         DataError: an instance name that has to say ring angle or side does not parse, an EPG without ring angle
             where others have one, or counts that show no ring.
-        ConfigError: ``min_count`` below one, or an unknown ``ring_order``.
+        ConfigError: a count below one, an unknown ``ring_order``, or a class of ``min_counts`` that is not wanted.
     """
-    wanted = _expanded(classes)
-    if min_count < 1:
-        raise ConfigError(f"min_count: got {min_count}, wanted 1 or more synapses per connection")
+    wanted, min_counts = _expanded(classes), min_counts or {}
+    if lowest := [n for n in (min_count, *min_counts.values()) if n < 1]:
+        raise ConfigError(f"min_count: got {lowest[0]}, wanted 1 or more synapses per connection")
+    if unused := [name for name in min_counts if name not in wanted]:
+        raise ConfigError(f"min_counts: got {unused[0]!r}, wanted classes of the circuit: {', '.join(wanted)}")
     if ring_order not in RING_ORDERS:
         raise ConfigError(f"ring_order: got {ring_order!r}, wanted one of {', '.join(RING_ORDERS)}")
     class_of = {str(t): circuit_class(str(t)) for t in np.unique(connectome.neurons.type)}
@@ -216,11 +227,15 @@ def labelled_circuit(
     elif stated:
         step += "; labels kept as stated"
     chosen = replace(connectome.select(index[order], step=step), neurons=neurons.take(order))
-    if min_count == 1:
+    fewest = np.array([max(min_count, min_counts.get(str(name), 1)) for name in chosen.neurons.type])
+    if (fewest == 1).all():
         return chosen
-    counts = chosen.counts.copy()
-    counts.data = np.where(counts.data >= min_count, counts.data, 0)
-    return chosen.replaced(step=f"connections of fewer than {min_count} synapses left out", counts=counts)
+    counts = chosen.counts.tocoo()
+    wanted_count = np.maximum(fewest[counts.coords[0]], fewest[counts.coords[1]])
+    kept = sp.csr_array((np.where(counts.data >= wanted_count, counts.data, 0), counts.coords), shape=counts.shape)
+    left_out = [("connections", min_count), *((f"connections of {name}", n) for name, n in min_counts.items())]
+    step = "; ".join(f"{which} of fewer than {n} synapses left out" for which, n in left_out if n > 1)
+    return chosen.replaced(step=step, counts=kept)
 
 
 def angles_from_counts(neurons: Neurons, counts: np.ndarray) -> np.ndarray:

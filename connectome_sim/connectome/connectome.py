@@ -5,6 +5,7 @@ Counts are ``C[post, pre]``: row = postsynaptic, column = presynaptic neuron.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -168,6 +169,19 @@ class Connectome:
         """Index into ``types`` of each neuron [N]."""
         position = {t: i for i, t in enumerate(self.types)}
         return np.array([position[str(t)] for t in self.neurons.type], dtype=np.int64)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the wiring: identifiers and types of the neurons in their order, and counts.
+
+        It does not depend on what else the source holds, as that of the provenance does.
+        """
+        digest = hashlib.sha256()
+        for name, kind in zip(self.neurons.id, self.neurons.type, strict=True):
+            digest.update(f"{name}\t{kind}\n".encode())
+        for array in (self.counts.indptr, self.counts.indices, self.counts.data):
+            digest.update(np.asarray(array, dtype="<i8").tobytes())
+        return digest.hexdigest()
 
     def dense(self) -> np.ndarray:
         """Counts as a dense int64 array [post, pre]."""

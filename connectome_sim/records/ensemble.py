@@ -27,7 +27,7 @@ from connectome_sim.records.arrays import read_parameters, write_parameters
 from connectome_sim.records.manifest import refuse_newer
 
 FORMAT = "connectome-sim ensemble"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 PARAMETERS = "parameters.safetensors"
 
@@ -59,6 +59,8 @@ class EnsembleRecord:
         dataset: name of the connectome.
         dataset_version: as its publisher calls it.
         dataset_sha256: SHA-256 of its content.
+        circuit_sha256: SHA-256 of the wiring that was fitted, see `Connectome.sha256`: other neurons of the dataset do
+            not change it.
         types: cell classes of the circuit -> number of neurons.
         config: of the fits, nested plain values, without seed and without what says how and where to run.
         failed_seeds: seeds of fits that failed and were left out.
@@ -76,6 +78,7 @@ class EnsembleRecord:
     dataset: str
     dataset_version: str
     dataset_sha256: str
+    circuit_sha256: str
     types: Mapping[str, int]
     config: Mapping[str, Any]
     failed_seeds: tuple[int, ...] = ()

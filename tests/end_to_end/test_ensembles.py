@@ -53,7 +53,7 @@ def test_an_ensemble_holds_parameters_and_their_origin_and_no_neuron(runs: Path,
     assert {path.name for path in made.iterdir()} == {"manifest.json", "parameters.safetensors"}
     manifest = json.loads((made / "manifest.json").read_text())
     run = RunFolder.open(runs / "seed2")
-    assert (manifest["format"], manifest["format_version"]) == ("connectome-sim ensemble", 1)
+    assert (manifest["format"], manifest["format_version"]) == ("connectome-sim ensemble", 2)
     assert [member["seed"] for member in manifest["members"]] == list(range(SEEDS))
     assert manifest["dataset_sha256"] == run.manifest().dataset_sha256
     command = shlex.split(manifest["command"])
@@ -150,6 +150,31 @@ def test_every_ensemble_that_ships_loads_on_its_dataset(hemibrain_dir: Path) -> 
         assert members.record.command and len(members) >= 1
 
 
+@pytest.mark.real_data
+def test_the_shipped_circuit_is_found_in_an_export_that_holds_more(
+    hemibrain_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = load_ensemble("hemibrain_ring")
+    neurons = shipped.connectome.neurons
+    epg, er = (neurons.id[neurons.type == name][0] for name in ("EPG", "ER"))
+    column = shipped.connectome.counts[:, [int(np.flatnonzero(neurons.id == er)[0])]].toarray()[:, 0]
+    unconnected = neurons.id[(column == 0) & (neurons.type != "ER")][0]
+    whole = tmp_path / "hemibrain_v1.2"
+    shutil.copytree(hemibrain_dir, whole)
+    table = whole / "traced-neurons.csv"
+    table.write_text(table.read_text().rstrip("\n") + "\n1,none,none_R\n2,none,none_L\n")
+    table = whole / "traced-total-connections.csv"
+    more = f"1,2,7\n1,{epg},9\n{er},{unconnected},2\n"  # strangers, and a weak connection of a ring neuron
+    table.write_text(table.read_text().rstrip("\n") + "\n" + more)
+    monkeypatch.setenv("CONNECTOME_SIM_DATA", str(tmp_path))
+    found = load_ensemble("hemibrain_ring")
+    assert found.connectome.provenance.sha256 != shipped.connectome.provenance.sha256
+    assert found.connectome.sha256 == shipped.connectome.sha256
+    table.write_text(table.read_text().replace(f"{er},{unconnected},2", f"{er},{unconnected},3"))
+    with pytest.raises(DataError, match="other synapse counts"):
+        load_ensemble("hemibrain_ring")
+
+
 def test_failed_fits_are_left_out_and_counted(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = Path(shutil.copytree(runs, tmp_path / "runs"))
     RunFolder.open(copy / "seed1").finish(status="failed", reason="too far", wall_time_s=1.0)
@@ -202,9 +227,9 @@ def test_nothing_is_overwritten_and_a_pattern_needs_a_folder(
     assert "which is the name of no folder" in capsys.readouterr().err
 
 
-def test_another_dataset_is_refused_with_advice(copied: Path) -> None:
-    edit(copied / "manifest.json", dataset_sha256="ab")
-    with pytest.raises(DataError, match="wanted ab, .* fetch it with connectome-sim data download, or let CONNECTOME"):
+def test_another_circuit_is_refused(copied: Path) -> None:
+    edit(copied / "manifest.json", circuit_sha256="ab")
+    with pytest.raises(DataError, match="on this machine, wanted ab, the circuit of .*: other synapse counts, or"):
         load_ensemble(copied)
 
 

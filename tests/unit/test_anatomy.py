@@ -261,6 +261,17 @@ def test_weak_connections_are_left_out_on_request() -> None:
     assert "fewer than 3" in circuit.provenance.history[-1]
 
 
+def test_weak_connections_of_a_class_are_left_out_at_either_end() -> None:
+    counts = np.array([[1, 2, 3], [2, 1, 2], [2, 3, 2]])
+    whole = dataset(("EPG", "EPG_L1"), ("EPG", "EPG_L2"), ("ER1", "ER1"), counts=counts)
+    circuit = anatomy.head_direction_circuit(whole, classes=["EPG", "ER"], min_counts={"ER": 3})
+    assert circuit.dense().tolist() == [[1, 2, 3], [2, 1, 0], [0, 3, 0]]
+    assert circuit.provenance.history[-1] == "connections of ER of fewer than 3 synapses left out"
+    higher = anatomy.head_direction_circuit(whole, classes=["EPG", "ER"], min_count=2, min_counts={"ER": 3})
+    assert higher.dense().tolist() == [[0, 2, 3], [2, 0, 0], [0, 3, 0]]
+    assert "connections of fewer than 2 synapses left out; connections of ER of" in "".join(higher.provenance.history)
+
+
 SMALL = [("EPG", "EPG(PB08)_L1"), ("PEG", "PEG(PB07)_L1")]
 
 
@@ -272,6 +283,8 @@ SMALL = [("EPG", "EPG(PB08)_L1"), ("PEG", "PEG(PB07)_L1")]
         ({"classes": ["EGP"]}, SelectionError, "cell class 'EGP' is unknown; there are EPG, EPGt"),
         ({"classes": ["EPG", "Delta7", "ER"]}, SelectionError, "no neuron of class Delta7, ER .* it holds EPG, PEG"),
         ({"classes": ["EPG"], "min_count": 0}, ConfigError, "min_count: got 0, wanted 1 or more"),
+        ({"classes": ["EPG"], "min_counts": {"EPG": 0}}, ConfigError, "min_count: got 0, wanted 1 or more"),
+        ({"classes": ["EPG"], "min_counts": {"ER": 3}}, ConfigError, "min_counts: got 'ER', wanted classes .*: EPG"),
         ({"classes": ["EPG"], "signs": {"EGP": 1}}, ConfigError, "sign of 'EGP': no such cell class"),
         ({"classes": ["EPG"], "sign_overrides": {("X", "EPG"): 1}}, ConfigError, "sign of 'X': no such cell class"),
         ({"classes": ["EPG"], "signs": {"EPG": 2}}, DataError, "sign of 'EPG': got 2, wanted"),
