@@ -91,16 +91,17 @@ class ConnectomeConfig:
             raise ConfigError(f"circuit: got {self.circuit!r}, wanted one of {', '.join(CIRCUITS)}")
         if self.ring_order not in RING_ORDERS:
             raise ConfigError(f"ring_order: got {self.ring_order!r}, wanted one of {', '.join(RING_ORDERS)}")
-        names = (
-            *self.classes,
-            *self.min_counts,
-            *self.signs,
-            *self.sign_overrides,
-            *(n for o in self.sign_overrides.values() for n in o),
-        )
-        for name in names:
-            if name not in (*CLASSES, "ExR"):
-                raise ConfigError(f"cell class: got {name!r}, wanted one of {', '.join(CLASSES)}, or ExR for all ExR")
+        overrides = (*self.sign_overrides, *(pre for signs in self.sign_overrides.values() for pre in signs))
+        for place, names in {
+            "classes": self.classes,
+            "min_counts": self.min_counts,
+            "signs": self.signs,
+            "sign_overrides": overrides,
+        }.items():
+            for name in names:
+                if name not in (*CLASSES, "ExR"):
+                    known = f"wanted one of {', '.join(CLASSES)}, or ExR for all ExR"
+                    raise ConfigError(f"{place}: cell class: got {name!r}, {known}")
         for sign in (*self.signs.values(), *self.sign_pairs.values()):
             if sign not in (1, -1):
                 raise ConfigError(f"sign: got {sign}, wanted 1 or -1")

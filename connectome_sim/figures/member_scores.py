@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from connectome_sim.figures.published import FLY_SOURCE, FLY_SPREAD_DEG, FLY_SPREAD_TIMES_S
 from connectome_sim.figures.rendering import check_formats, rendered
 from connectome_sim.figures.style import (
     BLUE,
@@ -54,8 +53,7 @@ def member_scores(origin: str, seeds: Sequence[int], scores: Sequence[Scores]) -
     caption = (
         f"{origin}. Held-out traces, {first.get('evaluation_headings', np.nan):g} headings, seed "
         f"{first.get('evaluation_seed', np.nan):g}, steps of {1000 * first.get('evaluation_step_s', np.nan):g} ms. "
-        f"Thin: members; thick: their median. Fly: circular SD of the bump about gain x heading, walking in darkness, "
-        f"imaging noise included ({FLY_SOURCE})."
+        f"Thin: members; thick: their median."
     )
     figure = new_figure(f"{len(seeds)} fitted networks", caption, height=2.5)
     walking, gain, rest = figure.subplots(1, 3)
@@ -86,7 +84,6 @@ def _walking(axes: Axes, scores: Sequence[Scores]) -> None:
     axes.plot(
         times, np.median([list(one.values()) for one in upper], axis=0), "o--", color=ORANGE, label="90th percentile"
     )
-    axes.plot(FLY_SPREAD_TIMES_S, FLY_SPREAD_DEG, "s", color=GREY, label="fly")
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis, ticks in ((axes.xaxis, times), (axes.yaxis, [0.5, 1, 2, 5, 10, 20, 50, 100])):

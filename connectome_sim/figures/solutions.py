@@ -94,7 +94,7 @@ def solution_space(space: SolutionSpace) -> Figure:
 def _distances(figure: Figure, axes: Axes, space: SolutionSpace) -> None:
     order = np.lexsort((np.array(space.seeds), space.clusters.label))
     image = axes.imshow(space.distances[np.ix_(order, order)], cmap=RATE.reversed(), vmin=0)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="RMS distance")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="RMS distance (log units)")
     labels = [str(space.seeds[i]) for i in order]
     axes.set_xticks(range(len(labels)), labels, fontsize=5, rotation=90 * (len(labels) > 12))
     axes.set_yticks(range(len(labels)), labels, fontsize=5)
@@ -109,7 +109,12 @@ def _scores(axes: Axes, space: SolutionSpace) -> None:
     for label in range(space.clusters.n):
         mine = space.clusters.label == label
         axes.plot(score[mine, 0], second[mine], "o", color=CYCLE[label % len(CYCLE)])
-    for seed, x, y in zip(space.seeds, score[:, 0], second, strict=True):
+    apart = np.hypot(score[:, 0, None] - score[:, 0], second[:, None] - second)
+    np.fill_diagonal(apart, np.inf)
+    readable = apart.min(axis=1) > 0.04 * np.ptp(score[:, 0])  # labels of closer ones would lie on each other
+    for seed, x, y, shown in zip(space.seeds, score[:, 0], second, readable, strict=True):
+        if not shown and len(score) > 2:
+            continue
         axes.annotate(str(seed), (x, y), (3, 2), textcoords="offset points", fontsize=5, color=GREY)
     axes.margins(0.12)
     axes.set_xlabel("component 1")
@@ -156,9 +161,10 @@ def _errors(axes: Axes, space: SolutionSpace) -> None:
         )
     _plain_numbers(axes.xaxis)
     _plain_numbers(axes.yaxis)
-    axes.set_xlabel("standard error")
+    axes.set_xlabel("standard error (log units; thresholds as they are)")
     axes.set_ylabel("SD over members")
-    axes.legend(loc="best", handletextpad=0.1, fontsize=5.5)
+    axes.margins(x=0.15, y=0.1)
+    axes.legend(loc="lower right", handletextpad=0.1, fontsize=5.5)
     panel_title(axes, "Parameters")
 
 

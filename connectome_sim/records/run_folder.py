@@ -269,6 +269,8 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.parent.exists():
+            raise RunFolderError(f"{path.parent}: no such folder.") from error
         raise RunFolderError(f"{path}: no such file; {path.parent} is not a complete run folder.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{path}: cannot be read ({error}).") from error
