@@ -74,12 +74,12 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
         RunFolder.create(tmp_path / "file" / "run", Manifest.start())
 
 
-@pytest.mark.parametrize("missing", ["manifest.json", ""])
-def test_what_is_no_run_folder_is_not_opened(folder: RunFolder, missing: str) -> None:
+def test_what_is_no_run_folder_is_not_opened(folder: RunFolder) -> None:
     (folder.path / "manifest.json").unlink()
-    path = folder.path if missing else folder.path / "nowhere"
     with pytest.raises(RunFolderError, match="not a complete run folder"):
-        RunFolder.open(path)
+        RunFolder.open(folder.path)
+    with pytest.raises(RunFolderError, match="nowhere: no such folder"):
+        RunFolder.open(folder.path / "nowhere")
 
 
 # --- manifest ---
