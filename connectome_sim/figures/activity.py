@@ -10,6 +10,7 @@ import io
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 from PIL import Image
@@ -150,6 +151,7 @@ def _frames(
         artist.set_animated(True)  # left out when the rest is drawn, once
     canvas.draw()
     still = canvas.copy_from_bbox(figure.bbox)
+    colours = _palette()  # the same for all frames: finding those of each takes as long as drawing it
     found = []
     for k in range(len(time)):
         for wedge, rate in zip(wedges, profile[k], strict=True):
@@ -164,5 +166,23 @@ def _frames(
         for artist in moving:
             axes.draw_artist(artist)
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        found.append(image.quantize(32, dither=Image.Dither.NONE))
+        found.append(image.quantize(palette=colours, dither=Image.Dither.NONE))
     return found
+
+
+def _palette() -> Image.Image:
+    """What a frame is drawn in: rates, and lines on white or on the highest rate, with what lies between."""
+    share = np.linspace(0, 1, 6)[:, None]
+    shades = [
+        0.0,
+        *np.linspace(0.15, 1, 24),
+    ]  # nothing next to white: Pillow compares rounded colours and would take it
+    rates = np.array([RATE(shade)[:3] for shade in shades])
+    lines = [
+        (1 - share) * np.array(ground) + share * np.array(to_rgb(line))
+        for line in (BLACK, GREY, VERMILLION)
+        for ground in (rates[0], rates[-1])
+    ]
+    image = Image.new("P", (1, 1))
+    image.putpalette(np.round(255 * np.concatenate([rates, *lines])).astype(np.uint8).tobytes())
+    return image

@@ -159,12 +159,12 @@ def _errors(axes: Axes, space: SolutionSpace) -> None:
             markersize=2.5,
             label=family.replace("_", " "),
         )
+    axes.set_ylim(top=30 * float(space.spread.max()))  # room for the legend
     _plain_numbers(axes.xaxis)
     _plain_numbers(axes.yaxis)
-    axes.set_xlabel("standard error (log units; thresholds as they are)")
+    axes.set_xlabel("standard error")
     axes.set_ylabel("SD over members")
-    axes.margins(x=0.15, y=0.1)
-    axes.legend(loc="lower right", handletextpad=0.1, fontsize=5.5)
+    axes.legend(loc="upper left", handletextpad=0.1, fontsize=5.5, ncols=2, columnspacing=0.8)
     panel_title(axes, "Parameters")
 
 
@@ -184,6 +184,7 @@ def _time_constants(axes: Axes, space: SolutionSpace) -> None:
 
 def _plain_numbers(axis: Axis) -> None:
     """Ticks of a logarithmic axis at 1, 2, 5, 10, ... as plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
     axis.set_major_formatter(FormatStrFormatter("%g"))
     axis.set_minor_formatter(NullFormatter())
