@@ -62,8 +62,8 @@ def member_run(subject: Subject) -> RunFolder:
         return RunFolder.open(path)
     folder, record = RunFolder.open(path), EnsembleRecord.read(ensemble_folder(name))
     found, wanted = folder.manifest(), [member.seed for member in record.members[number : number + 1]]
-    same = found.dataset_sha256 == record.dataset_sha256 and [found.seeds.get("fit")] == wanted
-    if not same or not folder.network.exists():
+    same = [found.seeds.get("fit")] == wanted and folder.network.exists() and folder.connectome.exists()
+    if not same or hdf5.read(folder.connectome).sha256 != record.circuit_sha256:
         raise RunFolderError(
             f"{path}: got a run of {found.dataset or 'an unknown dataset'}, seeds {dict(found.seeds)}, wanted member "
             f"{number} of {name}; choose another out=..., or remove it"
@@ -97,7 +97,7 @@ def _fill(temporary: Path, path: Path, ensemble: Ensemble, number: int) -> None:
     manifest = Manifest(
         dataset=record.dataset,
         dataset_version=record.dataset_version,
-        dataset_sha256=record.dataset_sha256,
+        dataset_sha256=ensemble.connectome.provenance.sha256,
         config_sha256=config_hash(semantics(config)),
         seeds={"fit": member.seed, "held_out": config.held_out_seed},
         versions=record.versions,

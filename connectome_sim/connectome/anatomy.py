@@ -191,7 +191,8 @@ def labelled_circuit(
             where others have one, or counts that show no ring.
         ConfigError: a count below one, an unknown ``ring_order``, or a class of ``min_counts`` that is not wanted.
     """
-    wanted, min_counts = _expanded(classes), min_counts or {}
+    wanted = _expanded(classes)
+    min_counts = {member: n for name, n in (min_counts or {}).items() for member in _members(name)}
     if lowest := [n for n in (min_count, *min_counts.values()) if n < 1]:
         raise ConfigError(f"min_count: got {lowest[0]}, wanted 1 or more synapses per connection")
     if unused := [name for name in min_counts if name not in wanted]:

@@ -6,6 +6,7 @@ Counts are ``C[post, pre]``: row = postsynaptic, column = presynaptic neuron.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -172,13 +173,17 @@ class Connectome:
 
     @property
     def sha256(self) -> str:
-        """Digest of the wiring: identifiers and types of the neurons in their order, and counts.
+        """Digest of the circuit: identifiers, types, sides and ring angles (to 0.001 deg) of the neurons, and counts.
 
         It does not depend on what else the source holds, as that of the provenance does.
         """
-        digest = hashlib.sha256()
-        for name, kind in zip(self.neurons.id, self.neurons.type, strict=True):
-            digest.update(f"{name}\t{kind}\n".encode())
+        digest, neurons = hashlib.sha256(), self.neurons
+        millidegrees = [  # not a number where there is no angle
+            str(round(1000 * math.degrees(angle)) % 360_000) if math.isfinite(angle) else ""
+            for angle in neurons.ring_angle
+        ]
+        for row in zip(neurons.id, neurons.type, neurons.side, millidegrees, strict=True):
+            digest.update(("\t".join(map(str, row)) + "\n").encode())
         for array in (self.counts.indptr, self.counts.indices, self.counts.data):
             digest.update(np.asarray(array, dtype="<i8").tobytes())
         return digest.hexdigest()

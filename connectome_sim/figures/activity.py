@@ -184,5 +184,5 @@ def _palette() -> Image.Image:
         for ground in (rates[0], rates[-1])
     ]
     image = Image.new("P", (1, 1))
-    image.putpalette(np.round(255 * np.concatenate([rates, *lines])).astype(np.uint8).tobytes())
+    image.putpalette(np.round(255 * np.concatenate([rates, [to_rgb(PALE)], *lines])).astype(np.uint8).tobytes())
     return image

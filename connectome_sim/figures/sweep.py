@@ -127,7 +127,15 @@ def effects(saved: SavedSweep) -> Figure:
     if not groups:
         blank(axes, "nothing measured")
         return figure
-    found = {(row["group"], row["measure"]): row for row in saved.summary}
+    nothing: Row = {
+        "case_mean": "",
+        "difference": "",
+        "low": "",
+        "high": "",
+        "paired": "0",
+    }  # of measures of refits alone
+    found = {(group, measure): nothing for group in groups for measure in measures}
+    found |= {(row["group"], row["measure"]): row for row in saved.summary}
     difference = np.array([[_number(found[g, m]["difference"]) for m in measures] for g in groups])
     control = np.array([float(_mean(saved.values(CONTROL, measure), axis=0)) for measure in measures])
     relative = difference / _full_colour(difference, control, measures)

@@ -1,6 +1,6 @@
 """The folder of an ensemble: fitted parameters of many members and where they come from. Knows no model and no wiring.
 
-Layout (format version 1)::
+Layout (format version 2)::
 
     parameters.safetensors   one array [member, parameter] per family, float64
     manifest.json            everything else: names of the parameters, dataset, configuration, seeds, metrics
@@ -134,7 +134,10 @@ class EnsembleRecord:
         wanted = {f.name for f in fields(cls)} - {"values"}
         if content.keys() != wanted:
             missing, unknown = sorted(wanted - content.keys()), sorted(content.keys() - wanted)
-            raise RunFolderError(f"{path}: fields missing: {missing or 'none'}, unknown: {unknown or 'none'}.")
+            raise RunFolderError(
+                f"{path}: fields missing: {missing or 'none'}, unknown: {unknown or 'none'}; one of an older format "
+                "version has to be collected again from its runs (connectome-sim ensemble)."
+            )
         try:
             content["members"] = tuple(_member(member) for member in content["members"])
             content["names"] = {family: tuple(names) for family, names in content["names"].items()}

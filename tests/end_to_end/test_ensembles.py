@@ -123,6 +123,10 @@ def test_a_member_is_looked_at_as_a_run(
     capsys.readouterr()
     assert main(["figures", "member=1", f"out={folder.path}"]) == 1
     assert "seeds {'fit': 2, 'held_out': 2}, wanted member 1 of hemibrain_ring" in capsys.readouterr().err
+    other = Path(shutil.copytree(made, tmp_path / "ensembles" / "of_another_circuit"))
+    edit(other / "manifest.json", circuit_sha256="ab")
+    assert main(["figures", "ensemble=of_another_circuit", "member=2", f"out={folder.path}"]) == 1
+    assert "wanted member 2 of of_another_circuit; choose another out=" in capsys.readouterr().err
     assert main(["figures", "member=7", f"out={tmp_path / 'none'}"]) == 1
     assert "member: got 7, wanted 0 to 3" in capsys.readouterr().err and not (tmp_path / "none").exists()
 

@@ -25,6 +25,7 @@ from connectome_sim.config import compose, saved_config
 from connectome_sim.connectome.deviations import Merge
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import ConfigError, RunFolderError
+from connectome_sim.figures import draw_sweep
 from connectome_sim.records import RunFolder, SweepFolder
 from tests import typed_ring
 from tests.end_to_end.test_ablate import TINY as SHORT
@@ -102,6 +103,14 @@ def test_a_smaller_budget_is_stated_in_every_row(run: Path, tmp_path: Path) -> N
     wanted = sum(-(-stage.iterations // 2) for stage in stages)
     assert [row["fit_iterations"] for row in rows if row["mode"] == "refit"] == [repr(float(wanted))] * 3
     assert {row["fit_iterations"] for row in rows if row["mode"] == "transplant"} == {""}
+
+
+def test_measures_that_only_new_fits_have_are_drawn_beside_transplants(finished: SweepFolder, tmp_path: Path) -> None:
+    copy = SweepFolder.open(Path(shutil.copytree(finished.path, tmp_path / "drawn")))
+    measures = {row["measure"] for row in copy.table("summary") if row["group"] == "output of PEN_a"}
+    assert "parameter_distance" not in measures
+    names = {path.name for path in draw_sweep(copy)}
+    assert {"effects.png", "effects.pdf"} <= names
 
 
 def test_a_folder_with_another_fit_is_not_taken_for_a_new_one(finished: SweepFolder, run: Path, tmp_path: Path) -> None:

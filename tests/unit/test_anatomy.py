@@ -272,6 +272,15 @@ def test_weak_connections_of_a_class_are_left_out_at_either_end() -> None:
     assert "connections of fewer than 2 synapses left out; connections of ER of" in "".join(higher.provenance.history)
 
 
+def test_between_two_such_classes_the_larger_number_holds() -> None:
+    counts = np.array([[9, 2, 3], [4, 9, 5], [4, 5, 9]])
+    whole = dataset(("EPG", "EPG_L1"), ("ER1", "ER1"), ("ExR1", "ExR1"), counts=counts)
+    circuit = anatomy.head_direction_circuit(
+        whole, classes=["EPG", "ER", "ExR1"], min_counts={"ER": 3, "ExR1": 5}, signs={"ExR1": 1}
+    )
+    assert circuit.dense().tolist() == [[9, 0, 0], [4, 9, 5], [0, 5, 9]]
+
+
 SMALL = [("EPG", "EPG(PB08)_L1"), ("PEG", "PEG(PB07)_L1")]
 
 

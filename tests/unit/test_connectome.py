@@ -33,6 +33,26 @@ def test_rows_are_postsynaptic() -> None:
     assert c.totals().tolist() == [[1, 5], [0, 2]]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": np.array(["9", "11"])},
+        {"type": np.array(["A", "B"])},
+        {"side": np.array(["L", "R"])},
+        {"ring_angle": np.array([0.5, 1.001])},
+        {"ring_angle": np.array([0.5, np.nan])},
+    ],
+)
+def test_the_digest_tells_circuits_apart_and_not_their_sources(changes: dict[str, np.ndarray]) -> None:
+    counts = sp.csr_array(np.array([[0, 5], [1, 2]]))
+    labels = {"ring_angle": np.array([0.5, 1.0])}
+    one = Connectome(neurons(["A", "A"], **labels), counts, Provenance("test", sha256="ab"))
+    same = Connectome(neurons(["A", "A"], ring_angle=np.array([0.5, 1.0 + 1e-9])), counts, Provenance("other"))
+    assert one.sha256 == same.sha256
+    assert one.sha256 != Connectome(neurons(["A", "A"], **{**labels, **changes}), counts, Provenance("test")).sha256
+    assert one.sha256 != Connectome(neurons(["A", "A"], **labels), counts.T.tocsr(), Provenance("test")).sha256
+
+
 def test_stored_zeros_are_dropped_and_duplicates_summed() -> None:
     counts = sp.csr_array(([1, 2, 0], ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
     c = Connectome(neurons(["A", "A"]), counts, Provenance("test"))
