@@ -255,7 +255,7 @@ def _renamed(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda folder: edit(folder / "manifest.json", format_version=2), RunFolderError, "update connectome-sim"),
+        (lambda folder: edit(folder / "manifest.json", format_version=3), RunFolderError, "update connectome-sim"),
         (lambda folder: edit(folder / "manifest.json", format="tarball"), RunFolderError, "field 'format'"),
         (lambda folder: edit(folder / "manifest.json", colour="red"), RunFolderError, "unknown: \\['colour'\\]"),
         (lambda folder: edit(folder / "manifest.json", members=[]), RunFolderError, "got no member"),

@@ -539,7 +539,7 @@ def test_an_interruption_drops_what_has_not_begun(tmp_path: Path) -> None:
         (["member=-1"], "member: got -1"),
         (["run=a", "walk_s=0"], "walk_s=0"),
         (["run=a", "headings=3"], "headings=3"),
-        (["run=no_such_run"], "no such file"),
+        (["run=no_such_run"], "no such folder"),
     ],
 )
 def test_analyze_refuses_what_it_cannot_do(
