@@ -132,8 +132,7 @@ def load_ensemble(name: str | Path) -> Ensemble:
     Raises:
         ConfigError: no such ensemble.
         RunFolderError: a damaged one, or one of a newer format.
-        DataError: the dataset is not on this machine, is not the one that the members were fitted to, or gives a
-            circuit of other neurons.
+        DataError: the dataset is not on this machine, or gives another circuit than the one that was fitted.
     """
     folder = ensemble_folder(name)
     record = EnsembleRecord.read(folder)
