@@ -204,9 +204,8 @@ def _carry_out(
 def _fitted(
     config: FitConfig, folder: RunFolder, wired: Wiring, resume: FitState | None, stop: Callable[[], bool]
 ) -> FitResult:
-    rows: list[Row] = [dict(row) for row in resume.content["history"]] if resume is not None else []
-    if rows:
-        folder.write_history(rows)  # a kill may have come between the checkpoint and the history
+    if resume is not None:
+        folder.write_history(resume.content["history"])  # a kill may have come between the checkpoint and the history
 
     written = time.monotonic()
     unwritten: list[FitState] = []
@@ -216,11 +215,10 @@ def _fitted(
         while unwritten:
             state = unwritten.pop()
             folder.write_checkpoint(state.iteration, state.content)
-            folder.write_history(rows)
+            folder.write_history(state.content["history"])
             written = time.monotonic()
 
     def keep(row: Row, state: FitState) -> None:
-        rows.append(row)
         unwritten[:] = [state]
         if time.monotonic() - written >= config.checkpoint_every_s:
             write()

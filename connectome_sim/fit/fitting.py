@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from connectome_sim.model.parameters import Parameters, ParameterSpec
 from connectome_sim.model.rate import RateNetwork
 from connectome_sim.model.wiring import Wiring
 from connectome_sim.solve import SolveOptions
+from connectome_sim.solve.threads import side_by_side
 from connectome_sim.tasks import generator
 
 Row = dict[str, float]
@@ -91,7 +94,8 @@ def fit(
         options: curriculum, batch, cue, stopping.
         seed: of the start and of all trials.
         resume: a state that ``on_iteration`` received; the fit goes on from there as if it had never stopped.
-        on_iteration: called after each iteration with the row of the history and the state, e.g. to write a checkpoint.
+        on_iteration: called after each iteration with the row of the history and the state, e.g. to write a checkpoint;
+            one call at a time, but from several threads where several starts run side by side.
         progress: show a progress bar with the loss terms.
 
     Raises:
@@ -126,27 +130,26 @@ def fit(
         )
 
     starts = [min((candidate() for _ in range(options.candidates)), key=_first_total) for _ in range(options.starts)]
-    run = _Starts([_Loop(objective, parameters, optimizers) for parameters, objective in starts], options)
+    race = _Race([_Loop(objective, parameters, optimizers) for parameters, objective in starts], options)
     if resume is not None:
-        run.load(resume)
+        race.load(resume)
     bar = tqdm(
         total=options.n_iterations + (options.starts - 1) * options.start_iterations,
-        initial=run.iteration,
+        initial=race.iteration,
         disable=not progress,
         unit="it",
         desc=f"fit, seed {seed}",
         mininterval=0.5,
     )
+
+    def tell(row: Row) -> None:
+        bar.update()
+        bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k in ("horizon_s", "total", *terms)}, refresh=False)
+        if on_iteration is not None:
+            on_iteration(row, race.state())
+
     with bar:
-        while not run.finished:
-            row = run.advance()
-            bar.update()
-            bar.set_postfix(
-                {k: f"{v:.3g}" for k, v in row.items() if k in ("horizon_s", "total", *terms)}, refresh=False
-            )
-            if on_iteration is not None:
-                on_iteration(row, run.state())
-    return run.result()
+        return race.run(tell)
 
 
 def _check(terms: Terms, spec: ParameterSpec, solve: SolveOptions) -> None:
@@ -175,81 +178,92 @@ def _first_total(candidate: tuple[Parameters, Objective]) -> float:
     return float(value) if math.isfinite(value) else math.inf
 
 
-class _Starts:
-    """Starts one after another for as long as told, then the one that validates best, to the end."""
+class _Race:
+    """Starts side by side for as long as told, then the one that validates best, to the end.
+
+    Each has parameters, optimisers and trials of its own: results do not depend on how many run at a time.
+    """
 
     def __init__(self, loops: Sequence[_Loop], options: FitOptions) -> None:
         self._loops, self._options = loops, options
-        self._number = 0
-        self._choosing = len(loops) > 1
-        self._leading: dict[str, Any] = {"total": math.inf, "start": -1, "content": {}}
-        self._history: list[Row] = []
-        self.iteration = 0
+        self._contents = [loop.content() for loop in loops]  # after the last iteration that was told
+        self._rows: list[list[Row]] = [[] for _ in loops]
+        self._diverged: dict[int, str] = {}
+        self._kept = 0 if len(loops) == 1 else None
+        self._telling, self._stop = threading.Lock(), threading.Event()
 
     @property
-    def _loop(self) -> _Loop:
-        return self._loops[self._number]
+    def iteration(self) -> int:
+        """Iterations told, those of all starts together."""
+        return sum(map(len, self._rows))
 
-    @property
-    def finished(self) -> bool:
-        return not self._choosing and self._loop.finished
+    def run(self, tell: Callable[[Row], None]) -> FitResult:
+        """To the end; ``tell`` hears of one iteration at a time, from whichever thread it ran in."""
+        if self._kept is None:
+            racing = [number for number in range(len(self._loops)) if number not in self._diverged]
+            side_by_side(
+                [partial(self._go_on, number, self._options.start_iterations, tell) for number in racing],
+                on_abort=self._stop.set,
+            )
+            self._kept = self._choice()
+            self._contents = [content if k == self._kept else {} for k, content in enumerate(self._contents)]
+        self._go_on(self._kept, self._options.n_iterations, tell)
+        return self._loops[self._kept].result(tuple(self._history()))
 
-    def advance(self) -> Row:
-        """One iteration of the start whose turn it is. One that diverges is passed over while there are others."""
-        while True:
+    def _go_on(self, number: int, until: int, tell: Callable[[Row], None]) -> None:
+        """One start up to an iteration. One that diverges drops out of the race, and ends the fit after it."""
+        loop = self._loops[number]
+        while loop.iteration < until and not loop.finished:
             try:
-                row: Row = {"start": self._number, **self._loop.advance()}
-                break
-            except FitError:
-                if not self._choosing:
+                row: Row = {"start": number, **loop.advance()}
+            except FitError as error:
+                if self._kept is not None:
                     raise
-                last = self._number + 1 == len(self._loops)
-                if last and self._leading["start"] < 0:
-                    raise
-                self._next_start()
-        self.iteration += 1
-        self._history.append(row)
-        if self._choosing and self._loop.iteration == self._options.start_iterations:
-            content = self._loop.content()
-            total = content["best"]["total"]  # the lowest so far: a single one goes up and down with the last step
-            if total < self._leading["total"] or self._leading["start"] < 0:
-                self._leading = {"total": total, "start": self._number, "content": content}
-            self._next_start()
-        return row
+                with self._telling:
+                    self._diverged[number] = str(error)
+                return
+            content = loop.content()
+            with self._telling:
+                if self._stop.is_set():
+                    return
+                self._rows[number].append(row)
+                self._contents[number] = content
+                tell(row)
 
-    def _next_start(self) -> None:
-        if self._number + 1 < len(self._loops):
-            self._number += 1
-            return
-        self._choosing = False
-        self._number = int(self._leading["start"])
-        self._loop.load(self._leading["content"])
-        self._leading = {**self._leading, "content": {}}  # checkpoints need not keep it from here on
+    def _choice(self) -> int:
+        """The lowest validation so far: a single one goes up and down with the last step."""
+        left = [number for number in range(len(self._loops)) if number not in self._diverged]
+        if not left:
+            raise FitError(self._diverged[len(self._loops) - 1])
+        return min(left, key=lambda number: float(self._contents[number]["best"]["total"]))
+
+    def _history(self) -> list[Row]:
+        """Start after start as far as the race, then the rest of the one that was kept."""
+        rows = [row for of_start in self._rows for row in of_start]
+        return sorted(rows, key=lambda row: row["iteration"] > self._options.start_iterations)
 
     def state(self) -> FitState:
-        return FitState(
-            self.iteration,
-            {
-                **self._loop.content(),
-                "start": self._number,
-                "choosing": self._choosing,
-                "leading": dict(self._leading),
-                "iteration_in_all": self.iteration,
-                "history": [dict(row) for row in self._history],
-            },
-        )
+        content = {
+            "starts": list(self._contents),
+            "diverged": dict(self._diverged),
+            "kept": self._kept,
+            "history": [dict(row) for row in self._history()],
+        }
+        return FitState(self.iteration, content)
 
     def load(self, state: FitState) -> None:
         content: Mapping[str, Any] = state.content
-        self._number = int(content["start"])
-        self._choosing = bool(content["choosing"])
-        self._leading = dict(content["leading"])
-        self._history = [dict(row) for row in content["history"]]
-        self.iteration = int(content["iteration_in_all"])
-        self._loop.load(content)
-
-    def result(self) -> FitResult:
-        return self._loop.result(tuple(self._history))
+        if len(content.get("starts", ())) != len(self._loops):
+            raise FitError(
+                f"fit to resume: got the state of another number of starts than {len(self._loops)}, or of another "
+                "version of connectome_sim; start the fit anew"
+            )
+        self._contents, self._diverged, self._kept = list(content["starts"]), content["diverged"], content["kept"]
+        for loop, saved in zip(self._loops, self._contents, strict=True):
+            if saved:  # not of a start that was left behind
+                loop.load(saved)
+        for row in content["history"]:
+            self._rows[int(row["start"])].append(dict(row))
 
 
 class _Loop:

@@ -319,16 +319,18 @@ class Farthest:
         return torch.ones(1, dtype=torch.bool)
 
 
+class Once(Scripted):
+    """The totals are those of the first start alone."""
+
+    def start(self, parameters: Parameters) -> Any:
+        playing = super().start(parameters)
+        if len(self.starts) > 1:
+            playing._method = Scripted(self.script)
+        return playing
+
+
 def test_a_start_that_diverges_is_passed_over() -> None:
-    once = [1.0, math.nan]  # the first start's second total; the stub's count goes on from start to start
-
-    class Once(Scripted):
-        def start(self, parameters: Parameters) -> Any:
-            playing = super().start(parameters)
-            if len(self.starts) > 1:
-                playing._method = Scripted(self.script)
-            return playing
-
+    once = [1.0, math.nan]  # the first start's second total
     method = Once([0.4, 0.3, 0.2], once)
     result = fit(
         WIRING,
@@ -412,8 +414,8 @@ def test_divergence_names_the_iteration_and_leaves_the_last_state_to_go_on_from(
     with pytest.raises(FitError, match=f"fit diverged at {message}"):
         play(script, options, totals=totals, validate_every=1, on_iteration=keep_in(states))
     assert [state.iteration for state in states] == [1, 2]
-    assert states[-1].content["best"]["iteration"] == 2
-    assert all(torch.isfinite(raw).all() for raw in states[-1].content["best"]["raw"].values())
+    assert states[-1].content["starts"][0]["best"]["iteration"] == 2
+    assert all(torch.isfinite(raw).all() for raw in states[-1].content["starts"][0]["best"]["raw"].values())
     healthy, _, _ = play([0.3, 0.2, 0.4, 0.15], options, validate_every=1, resume=states[-1])
     assert [row["iteration"] for row in healthy.history] == [1, 2, 3, 4]
     assert healthy.best_iteration == 4
@@ -447,7 +449,7 @@ def test_a_loss_that_turns_infinite_ends_the_fit_with_its_iteration(method: Meth
             on_iteration=keep_in(states),
         )
     assert states
-    assert math.isfinite(states[-1].content["best"]["total"])
+    assert math.isfinite(states[-1].content["starts"][0]["best"]["total"])
 
 
 @pytest.mark.parametrize("method", [Adam(), GaussNewton()])
@@ -543,6 +545,54 @@ def test_a_fit_of_several_starts_resumed_from_any_checkpoint_is_the_uninterrupte
         write_checkpoint(path, state.content)
         resumed = real(METHODS["both"], options=options, resume=FitState(state.iteration, read_checkpoint(path)))
         assert identical(resumed, whole)
+
+
+def test_a_fit_does_not_depend_on_how_many_starts_run_at_a_time() -> None:
+    options, threads = replace(TWO_STAGES, starts=3, start_iterations=2), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(real(METHODS["both"], options=options))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(identical(one, found[0]) for one in found[1:])
+
+
+def test_an_interrupted_race_of_starts_goes_on_where_each_of_them_was(tmp_path: Path) -> None:
+    options = replace(TWO_STAGES, starts=3, start_iterations=3, patience=0)
+    whole, threads = real(METHODS["both"], options=options), torch.get_num_threads()
+    for calls in (1, 2, 4, 7, 9):
+        states: list[FitState] = []
+
+        def interrupt(row: Mapping[str, float], state: FitState, calls: int = calls, states: Any = states) -> None:
+            states.append(state)
+            if len(states) >= calls:
+                raise KeyboardInterrupt
+
+        try:
+            torch.set_num_threads(2)
+            with pytest.raises(KeyboardInterrupt):
+                real(METHODS["both"], options=options, on_iteration=interrupt)
+        finally:
+            torch.set_num_threads(threads)
+        path = tmp_path / f"{calls}.safetensors"
+        write_checkpoint(path, states[-1].content)
+        resume = FitState(states[-1].iteration, read_checkpoint(path))
+        assert len(resume.content["history"]) == resume.iteration == len(states)
+        assert identical(real(METHODS["both"], options=options, resume=resume), whole)
+
+
+def test_a_start_that_had_diverged_stays_out_of_the_race_after_a_resume() -> None:
+    states: list[FitState] = []
+    options = stages(3, starts=2, start_iterations=2)
+    totals = [1.0, math.nan]
+    method = Once([0.4, 0.3, 0.2], totals)
+    settings: dict[str, Any] = {"terms": {"heard": WeightedLoss(1.0, Heard())}, "spec": typed_ring.spec()}
+    whole = fit(WIRING, optimizers=by_name(method), options=options, on_iteration=keep_in(states), **settings)
+    for state in states:
+        again = by_name(Once([0.4, 0.3, 0.2], totals))
+        assert identical(fit(WIRING, optimizers=again, options=options, resume=state, **settings), whole)
 
 
 def test_the_seed_decides_start_and_trials() -> None:
