@@ -239,15 +239,16 @@ class _Race:
 
     def _history(self) -> list[Row]:
         """Start after start as far as the race, then the rest of the one that was kept."""
-        rows = [row for of_start in self._rows for row in of_start]
-        return sorted(rows, key=lambda row: row["iteration"] > self._options.start_iterations)
+        of_race = self._options.start_iterations
+        race = [row for of_start in self._rows for row in of_start[:of_race]]
+        return race + [row for of_start in self._rows for row in of_start[of_race:]]
 
     def state(self) -> FitState:
         content = {
             "starts": list(self._contents),
             "diverged": dict(self._diverged),
             "kept": self._kept,
-            "history": [dict(row) for row in self._history()],
+            "history": self._history(),
         }
         return FitState(self.iteration, content)
 

@@ -6,7 +6,6 @@ saved.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -137,12 +136,17 @@ class _RunningAdam:
         )
 
     def state(self) -> dict[str, Any]:
-        # copied both ways: the optimiser goes on writing into the tensors that it gives and takes
-        return {"adam": copy.deepcopy(self._adam.state_dict()), "taken": self._taken}
+        return {"adam": _copied(self._adam.state_dict()), "taken": self._taken}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self._adam.load_state_dict(copy.deepcopy(state["adam"]))
+        self._adam.load_state_dict(_copied(state["adam"]))
         self._taken = int(state["taken"])
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of an optimiser, which goes on writing into the tensors that it gives and takes."""
+    moments = {k: {name: value.clone() for name, value in of.items()} for k, of in state["state"].items()}
+    return {"state": moments, "param_groups": [dict(group) for group in state["param_groups"]]}
 
 
 @dataclass(frozen=True, kw_only=True)
