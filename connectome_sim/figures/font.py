@@ -33,9 +33,15 @@ _FAMILY_NAMES = (1, 3, 4, 16)  # of a font's table of names; 6, by which other p
 
 @cache
 def families() -> tuple[str, str]:
-    """The font's name for matplotlib, and that of the whole one for letters that it lacks; made once in a process."""
+    """The font's name for matplotlib, and that of the whole one for letters that it lacks; made once in a process.
+
+    Where there is nowhere to put it, figures are drawn with the whole font, which is the same and takes longer.
+    """
     source = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    folder = Path(mkdtemp(prefix="connectome_sim_font"))
+    try:
+        folder = Path(mkdtemp(prefix="connectome_sim_font"))
+    except OSError:
+        return WHOLE, WHOLE
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in _FILES:
         _cut(source / name, folder / name)

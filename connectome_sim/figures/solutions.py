@@ -78,7 +78,7 @@ def solution_space(space: SolutionSpace) -> Figure:
     caption = (
         f"{space.origin}. Distances are RMS over parameters, in units of the logarithm (thresholds: of input current). "
         f"Spectrum and standard errors at the member of seed {space.seeds[space.member]}, from {space.n_trials} "
-        "trials and a prior of SD 1; shaded: lost in rounding."
+        "trials and a prior of SD 1; shaded: lost in rounding. Seeds that lie on each other have no number."
     )
     figure = new_figure("Space of solutions", caption, height=4.6)
     above, below = figure.subplots(2, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,6 +188,22 @@ def test_metrics_are_fit_for_the_run_folder(result: EvaluationResult, tmp_path: 
     read = folder.metrics()
     assert read.keys() == result.metrics.keys()
     assert read["rest_drift_2s_max_deg"] == result.metrics["rest_drift_2s_max_deg"]
+
+
+def test_the_page_on_metrics_explains_every_figure(result: EvaluationResult) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    first_column = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    places = {"T": r"[0-9p]+", "V": r"[0-9p]+", "D": r"[0-9p]+"}
+    explained = [
+        re.sub(r"(?<=_)[TVD](?=s_|deg|_)", lambda m: places[m[0]], name) for name in re.findall("`(.+?)`", first_column)
+    ]
+    missing = [name for name in result.metrics if not any(re.fullmatch(pattern, name) for pattern in explained)]
+    assert not missing
+    unknown = [p for p in explained if not any(re.fullmatch(p, name) for name in result.metrics)]
+    assert set(unknown) <= {"success", "validation_total", "best_iteration"} | set(EVALUATED)
+
+
+EVALUATED = tuple(f"evaluation_{name}" for name in ("seed", "headings", "duration_s", "step_s", "order"))
 
 
 def test_a_stored_network_is_evaluated_to_the_same_figures() -> None:

@@ -74,3 +74,11 @@ def test_the_same_figure_is_the_same_file_in_another_process_and_no_font_is_left
     ]
     assert found[0] == found[1]
     assert not list(tmp_path.glob("connectome_sim_font*"))
+
+
+def test_without_a_folder_to_write_to_the_whole_font_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**settings: str) -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("connectome_sim.figures.font.mkdtemp", refuse)
+    assert families.__wrapped__() == (WHOLE, WHOLE)
