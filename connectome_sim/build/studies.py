@@ -168,7 +168,7 @@ def _concluded(config: StudyConfig, out: Path, cases: Sequence[_Case]) -> StudyO
     fits, measures = _fits(cases), config.study.measures
     summary = summarise(fits, measures)
     table = markdown(summary, measures)
-    bounds = ", ".join(f"{name} {_bound(low, high)}" for name, (low, high) in cases[0].config.success.items())
+    bounds = ", ".join(_bound(name, low, high) for name, (low, high) in cases[0].config.success.items())
     saved = SavedStudy(config.study.title, _origin(cases), bounds, fits, summary, measures)
     _write_runs(out, fits, measures)
     atomic.write_text(out / "summary.csv", _csv([_flat(case) for case in summary]))
@@ -189,8 +189,10 @@ def _origin(cases: Sequence[_Case]) -> str:
     return "no data"
 
 
-def _bound(low: float | None, high: float | None) -> str:
-    return " and ".join(f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None)
+def _bound(measure: str, low: float | None, high: float | None) -> str:
+    words, _, unit = _words(measure).partition(", ")
+    ends = " and ".join(f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None)
+    return f"{words} {ends} {unit}".rstrip()
 
 
 def _write_runs(out: Path, fits: Sequence[Fitted], measures: Sequence[str]) -> None:
@@ -235,11 +237,14 @@ def markdown(cases: Sequence[CaseSummary], measures: Sequence[str]) -> str:
 
 
 def _words(measure: str) -> str:
-    """``walking_error_10s_median_deg`` -> "walking error 10s median, deg"."""
-    for ending, unit in (("_deg_per_s", " deg/s"), ("_deg", ", deg")):
+    """``walking_error_10s_median_deg`` -> "walking error 10 s median, deg"."""
+    unit = ""
+    for ending, its_unit in (("_deg_per_s", " deg/s"), ("_deg", ", deg")):
         if measure.endswith(ending):
-            return measure.removesuffix(ending).replace("_", " ") + unit
-    return measure.replace("_", " ")
+            measure, unit = measure.removesuffix(ending), its_unit
+            break
+    words = measure.replace("_minus_", "_-").replace("_", " ")
+    return re.sub(r"(?<=\d)s\b", " s", words) + unit
 
 
 def _quartiles(spread: Spread) -> str:

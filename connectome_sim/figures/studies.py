@@ -44,7 +44,7 @@ class SavedStudy:
 def study_figure(saved: SavedStudy) -> Figure:
     """A line per case: share that succeeds with its interval (left), and the measures of each fit with their median."""
     caption = (
-        f"{saved.origin}. In brackets: numbers that a fit may move. Success: {saved.bounds.replace('_', ' ')}; lines: "
+        f"{saved.origin}. In brackets: numbers that a fit may move. Success: {saved.bounds}; lines: "
         "95 % interval (Wilson). Points: fits (open: no success), offset to tell them apart; bars: median, boxes: "
         "quartiles. A fit without a result has no point; what is below 0.5 is drawn there."
     )
