@@ -343,7 +343,7 @@ def timecourse(saved: SavedSweep) -> Figure:
     turned.set_ylabel("turned (deg)")
     length.set_ylabel("length of the\npopulation vector")
     length.set_ylim(0, 1)
-    length.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), fontsize=5.5)
+    figure.legend(*length.get_legend_handles_labels(), loc="outside right upper", fontsize=5.5)
     return figure
 
 
