@@ -192,7 +192,7 @@ def levels(saved: SavedSweep) -> Figure:
     if not targets:
         blank(figure.subplots(), "no case has a level")
         return figure
-    panels = figure.subplots(len(targets), len(measures), squeeze=False, sharey="col")
+    panels = figure.subplots(len(targets), len(measures), squeeze=False, sharex="row", sharey="col")
     graded = any(row["level"] and row["kind"] == "perturbation" for row in saved.cases)
     for i, target in enumerate(targets):
         for k, measure in enumerate(measures):
