@@ -354,7 +354,7 @@ def test_fit_explains_itself_with_examples_and_lists_the_groups(capfd: pytest.Ca
     out = capfd.readouterr().out
     assert "connectome-sim fit +experiment=quickstart" in out
     assert "gains: ei, global, pair, synapse, type" in out
-    assert "experiment: hemibrain_core, hemibrain_ring, quickstart" in out
+    assert "experiment: hemibrain_core, hemibrain_no_angles, hemibrain_ring, quickstart" in out
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
