@@ -619,6 +619,15 @@ def test_a_state_of_other_parameters_is_refused() -> None:
         real(METHODS["adam"], resume=states[0], spec=typed_ring.spec(gains="global"))
 
 
+def test_a_state_of_another_number_of_starts_or_of_an_older_version_is_refused() -> None:
+    states: list[FitState] = []
+    real(METHODS["adam"], options=replace(TWO_STAGES, starts=2, start_iterations=1), on_iteration=keep_in(states))
+    older = FitState(1, {"iteration": 1, "history": []})
+    for state in (states[0], older):
+        with pytest.raises(FitError, match="fit to resume: got the state of another number of starts than 1"):
+            real(METHODS["adam"], resume=state)
+
+
 # --- a fit that must work ---------------------------------------------------------------------------------------------
 
 
