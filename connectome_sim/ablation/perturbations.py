@@ -140,7 +140,7 @@ class Output:
     @property
     def name(self) -> str:
         """As in ``Perturbation``."""
-        return f"output of {self.target.name}" + _onto(self.onto) + _when(self.window)
+        return f"output of {self.target.name}" + onto_words(self.onto) + _when(self.window)
 
     def block(self, neurons: Neurons) -> Block:
         """Its columns of W, in the rows of ``onto``, times 0."""
@@ -201,7 +201,7 @@ class Scale:
     @property
     def name(self) -> str:
         """As in ``Perturbation``."""
-        return f"output of {self.target.name}" + _onto(self.onto) + f" times {self.factor:g}" + _when(self.window)
+        return f"output of {self.target.name}" + onto_words(self.onto) + f" times {self.factor:g}" + _when(self.window)
 
     def block(self, neurons: Neurons) -> Block:
         """Its columns of W, in the rows of ``onto``, times the factor."""
@@ -285,7 +285,8 @@ class Stimulate:
         return on if self.pulses is None else on & (since % self.pulses.period < self.pulses.width)
 
 
-def _onto(onto: Target | None) -> str:
+def onto_words(onto: Target | None) -> str:
+    """The neurons that a perturbation is narrowed to, as part of its name; nothing for all of them."""
     return "" if onto is None else f" onto {onto.name}"
 
 

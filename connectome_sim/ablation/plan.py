@@ -19,6 +19,7 @@ from connectome_sim.ablation.perturbations import (
     Removed,
     Scale,
     inverse_activation,
+    onto_words,
     refuse_contradictions,
     removed,
 )
@@ -72,7 +73,8 @@ class Case:
         """Whom its perturbations are aimed at, or the kind of its rewiring."""
         if isinstance(self.rewiring, Deviation):
             return self.rewiring.kind
-        return " and ".join(dict.fromkeys(p.target.name for p in self.perturbations))
+        aims = [p.target.name + onto_words(getattr(p, "onto", None)) for p in self.perturbations]
+        return " and ".join(dict.fromkeys(aims))
 
     @property
     def level(self) -> float | None:

@@ -59,7 +59,7 @@ class Scored:
     Attributes:
         measures: name with unit -> number, NaN where it does not exist.
         arrays: name -> array, for figures.
-        removed: what a rewiring took of the connectome, beside what the perturbations take; None without one.
+        removed: what a rewiring and the perturbations after it took of the connectome; None without a rewiring.
     """
 
     measures: Metrics
@@ -215,7 +215,8 @@ class TimedTrial:
 
     - ``bump_present_share_*``, ``bump_amplitude_*``;
     - ``rotation_during_deg``: mean signed displacement from the start to the end of the window;
-    - ``heading_change_deg``: median size of the displacement from the start of the window to the end of the trial;
+    - ``heading_change_deg``: median distance around the circle from the heading at the start of the window to that at
+      the end of the trial;
     - ``walking_error_before_deg``, ``walking_error_after_deg``: median circular error of the walking trials;
     - ``failed_trials_share``: trials whose solve diverged.
 
@@ -269,10 +270,11 @@ class TimedTrial:
         )
 
     def check(self, perturbations: Sequence[Perturbation]) -> None:
-        """Refuses windows that the trial does not hold.
+        """Refuses windows that the trial does not hold, and those that are not where it is measured.
 
         Raises:
-            ConfigError: a window or pulse that ends after the trial or is not on the grid of input steps.
+            ConfigError: a window or pulse that ends after the trial or is not on the grid of input steps; windows that
+                do not go from ``start`` to ``end`` together.
         """
         for perturbation in perturbations:
             window = perturbation.window
@@ -288,6 +290,15 @@ class TimedTrial:
                 times |= {"pulse period": perturbation.pulses.period, "pulse width": perturbation.pulses.width}
             for name, time in times.items():
                 self._on_grid(f"perturbation {perturbation.name!r}, {name}", time)
+        windows = [p.window for p in perturbations if p.window is not None]
+        if windows:
+            first, last = min(w.start for w in windows), max(w.end for w in windows)
+            if abs(first - self.start) > 1e-9 or abs(last - self.end) > 1e-9:
+                names = " and ".join(repr(p.name) for p in perturbations if p.window is not None)
+                raise ConfigError(
+                    f"perturbation {names}: got a window from {first:g} to {last:g} s, wanted {self.start:g} to "
+                    f"{self.end:g} s, where the trial is measured (ablation.timed.start and .end)"
+                )
 
     def _on_grid(self, what: str, time: float) -> None:
         steps = time / self.protocol.input_step_s
@@ -359,7 +370,7 @@ class TimedTrial:
             measures[f"bump_amplitude_{epoch}"] = float(np.median(reading.amplitude.numpy()))
         rest, walk = trace.heading[:, :n], trace.displacement[:, n:]
         turned = np.rad2deg(rest[index["during"]] - rest[index["before"]])
-        changed = np.rad2deg(np.abs(rest[-1] - rest[index["before"]]))
+        changed = np.rad2deg(circular.distance(rest[-1], rest[index["before"]]))
         measures |= {"rotation_during_deg": float(turned.mean()), "heading_change_deg": float(np.median(changed))}
         for epoch in ("before", "after"):
             error = circular.distance(walk[index[epoch]], true[index[epoch]])

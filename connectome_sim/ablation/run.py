@@ -83,7 +83,7 @@ def row_of(
     rewired: Removed | None = None,
 ) -> Row:
     """One row as text: the same numbers give the same bytes, and read back exactly; nothing where there is none."""
-    case, member, taken = planned.case, planned.member, planned.removed + (rewired or Removed(0, 0, 0.0))
+    case, member, taken = planned.case, planned.member, planned.removed if rewired is None else rewired
     level = "" if case.level is None else f"{case.level:g}"
     labels = (
         planned.id,

@@ -124,7 +124,7 @@ class Timed:
         how: output, input or clamp.
         types: cell types that are silenced; all of the circuit where empty.
         driven: types that are driven on one side; those of them that the circuit has.
-        current: of that drive, 1 (chosen: about what a turn at some 100 deg/s gives a PEN).
+        current: of that drive, 1 (chosen: what a turn at some 200 to 600 deg/s gives a PEN in the networks that ship).
         period: of the pulses, s.
         width: of a pulse, s.
     """
@@ -176,7 +176,8 @@ class Pairs:
         Raises:
             SelectionError: a type that is not there.
         """
-        Target(type=self.types).mask(connectome.neurons)
+        if self.types:
+            Target(type=self.types).mask(connectome.neurons)
         names, totals = connectome.types, connectome.totals()
         return tuple(
             perturbation_case(Output(target=Target(type=(names[pre],)), onto=Target(type=(names[post],))))

@@ -17,7 +17,7 @@ SHOWN = 20  # entries of a list in a message (chosen)
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Neurons for which every stated condition holds; all neurons where none is stated.
+    """Neurons for which every stated condition holds; at least one must be stated.
 
     Attributes:
         type: cell types (circuit classes: EPG, PEN_a, ER, ...).
@@ -29,7 +29,7 @@ class Target:
         seed: of that choice.
 
     Raises:
-        ConfigError: a side, glomerulus, share or seed that no neuron can have.
+        ConfigError: no condition, or a side, glomerulus, share or seed that no neuron can have.
     """
 
     type: tuple[str, ...] = ()
@@ -47,6 +47,10 @@ class Target:
             raise ConfigError(f"target, field 'glomerulus': got {self.glomerulus}, wanted numbers from 1 to 9")
         if not 0 < self.share <= 1:
             raise ConfigError(f"target, field 'share': got {self.share}, wanted more than 0 and up to 1")
+        if not (self.type or self.subtype or self.side or self.glomerulus or self.id or self.share < 1):
+            raise ConfigError(
+                "target: got no condition, wanted at least one of type, subtype, side, glomerulus, id, share"
+            )
         if self.seed < 0:
             raise ConfigError(f"target, field 'seed': got {self.seed}, wanted zero or more")
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from connectome_sim.ablation.literature import Verdict, judge, literature_cases, shipped_findings
 from connectome_sim.ablation.members import Member, intact, transplanted
-from connectome_sim.ablation.perturbations import taken
+from connectome_sim.ablation.perturbations import removed, taken
 from connectome_sim.ablation.plan import REFIT, TRANSPLANT, Case, Plan, Planned, plan, refit_case
 from connectome_sim.ablation.probes import Probes, Scored
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row, columns, run
@@ -206,7 +206,9 @@ class _Scorer:
                 for perturbation in case.perturbations:
                     perturbation.block(subject.neurons)
             scored = self.probes.score(subject, case.perturbations)
-        return scored if connectome is own else replace(scored, removed=taken(own, connectome))
+        if connectome is own:
+            return scored
+        return replace(scored, removed=taken(own, connectome) + removed(case.perturbations, connectome))
 
     def stop(self) -> None:
         """Lets new fits stop after their iteration."""

@@ -40,11 +40,12 @@ def families() -> tuple[str, str]:
     source = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     try:
         folder = Path(mkdtemp(prefix="connectome_sim_font"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        for name in _FILES:
+            _cut(source / name, folder / name)
     except OSError:
         return WHOLE, WHOLE
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in _FILES:
-        _cut(source / name, folder / name)
         font_manager.fontManager.addfont(folder / name)
     return FAMILY, WHOLE
 

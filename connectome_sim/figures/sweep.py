@@ -193,26 +193,27 @@ def levels(saved: SavedSweep) -> Figure:
         blank(figure.subplots(), "no case has a level")
         return figure
     panels = figure.subplots(len(targets), len(measures), squeeze=False, sharex="row", sharey="col")
-    graded = any(row["level"] and row["kind"] == "perturbation" for row in saved.cases)
+    kinds = {row["kind"] for row in saved.cases if row["level"]}
     for i, target in enumerate(targets):
         for k, measure in enumerate(measures):
             axes = panels[i, k]
             for mode in modes:
-                _curve(axes, saved, target, mode, measure, graded=graded)
+                _curve(axes, saved, target, mode, measure)
             if i == 0:
                 panel_title(axes, "\n".join(textwrap.wrap(_title(measure), 14)))
             if k == 0:
                 axes.set_ylabel("\n".join(textwrap.wrap(target, 16)))
     for axes in panels[-1]:
-        axes.set_xlabel("factor of its output" if graded else "level")
+        axes.set_xlabel("factor of its output" if kinds == {"perturbation"} else "level")
     return figure
 
 
-def _curve(axes: Axes, saved: SavedSweep, target: str, mode: str, measure: str, *, graded: bool) -> None:
+def _curve(axes: Axes, saved: SavedSweep, target: str, mode: str, measure: str) -> None:
     """One measure of one mode against the level; nothing where there is no number."""
     rows = [row for row in saved.cases if row["target"] == target and row["mode"] == mode and row["level"]]
     found = {float(row["level"]): row["group"] for row in rows}
     control, colour = saved.control(mode), VERMILLION if mode == "refit" else BLUE
+    graded = any(row["kind"] == "perturbation" for row in rows)
     found[1.0 if graded or target == "connections below" else 0.0] = control
     x = sorted(found)
     y = np.array([saved.values(found[level], measure) for level in x])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from connectome_sim.errors import ConfigError, FitError, StepError
+from connectome_sim.errors import ConfigError, FitError, RunFolderError, StepError
 from connectome_sim.fit.linearise import Terms
 from connectome_sim.fit.objective import Objective
 from connectome_sim.fit.optimizers import POLISH, Adam, GaussNewton, Method, Running, Step
@@ -28,6 +29,7 @@ from connectome_sim.solve.threads import side_by_side
 from connectome_sim.tasks import generator
 
 Row = dict[str, float]
+_LOG = logging.getLogger("connectome_sim")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,8 @@ def fit(
 
     Raises:
         FitError: no start; a loss, gradient or parameter that is not finite, or too many diverged trials, with the
-            iteration; no validation that was finite; or a state to resume that belongs to other parameters.
+            iteration; or no validation that was finite.
+        RunFolderError: a state to resume that belongs to other parameters or another number of starts.
         ConfigError: no loss with a weight, or no trainable family.
         StepError: a step that cannot resolve the lower bound of the time constants.
     """
@@ -181,7 +184,7 @@ def _first_total(candidate: tuple[Parameters, Objective]) -> float:
 class _Race:
     """Starts side by side for as long as told, then the one that validates best, to the end.
 
-    Each has parameters, optimisers and trials of its own: results do not depend on how many run at a time.
+    Each has parameters and optimisers of its own: results do not depend on how many run at a time.
     """
 
     def __init__(self, loops: Sequence[_Loop], options: FitOptions) -> None:
@@ -221,6 +224,7 @@ class _Race:
                     raise
                 with self._telling:
                     self._diverged[number] = str(error)
+                _LOG.warning("start %d is left out: %s", number, error)
                 return
             content = loop.content()
             with self._telling:
@@ -234,7 +238,7 @@ class _Race:
         """The lowest validation so far: a single one goes up and down with the last step."""
         left = [number for number in range(len(self._loops)) if number not in self._diverged]
         if not left:
-            raise FitError(self._diverged[len(self._loops) - 1])
+            raise FitError("; ".join(f"start {number}: {why}" for number, why in sorted(self._diverged.items())))
         return min(left, key=lambda number: float(self._contents[number]["best"]["total"]))
 
     def _history(self) -> list[Row]:
@@ -255,11 +259,12 @@ class _Race:
     def load(self, state: FitState) -> None:
         content: Mapping[str, Any] = state.content
         if len(content.get("starts", ())) != len(self._loops):
-            raise FitError(
-                f"fit to resume: got the state of another number of starts than {len(self._loops)}, or of another "
-                "version of connectome_sim; start the fit anew"
+            raise RunFolderError(
+                f"fit to resume: got the state of another number of starts than {len(self._loops)}; resume with the "
+                "same options, or start the fit anew"
             )
-        self._contents, self._diverged, self._kept = list(content["starts"]), content["diverged"], content["kept"]
+        self._contents, self._kept = list(content["starts"]), content["kept"]
+        self._diverged = dict(content["diverged"])
         for loop, saved in zip(self._loops, self._contents, strict=True):
             if saved:  # not of a start that was left behind
                 loop.load(saved)
@@ -357,7 +362,7 @@ class _Loop:
     def load(self, content: Mapping[str, Any]) -> None:
         got, wanted = ({f: tuple(v.shape) for f, v in raw.items()} for raw in (content["raw"], self._raw()))
         if got != wanted:
-            raise FitError(
+            raise RunFolderError(
                 f"fit to resume: got parameters {got}, wanted {wanted}; resume with the same spec and wiring"
             )
         self._set(content["raw"])

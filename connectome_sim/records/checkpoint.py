@@ -22,7 +22,7 @@ from connectome_sim.records import atomic
 from connectome_sim.records.manifest import refuse_newer
 
 FORMAT = "connectome-sim checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: a fit holds the state of each of its starts
 
 
 def write_checkpoint(path: Path, state: Any) -> None:
@@ -43,7 +43,7 @@ def read_checkpoint(path: Path) -> Any:
     """Reads what :func:`write_checkpoint` wrote.
 
     Raises:
-        RunFolderError: missing, truncated, not a checkpoint, or of a newer format version.
+        RunFolderError: missing, truncated, not a checkpoint, or of another format version.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -57,6 +57,11 @@ def read_checkpoint(path: Path) -> Any:
         raise RunFolderError(f"{path}: format is {header.get('format')!r}, wanted {FORMAT!r}.")
     version = header.get("format_version", "")
     refuse_newer(int(version) if version.isdigit() else version, FORMAT_VERSION, path=path)
+    if int(version) < FORMAT_VERSION:
+        raise RunFolderError(
+            f"{path}: format version {version}, wanted {FORMAT_VERSION}: an older connectome_sim wrote it; start the "
+            "run anew."
+        )
     return _unpack(json.loads(header["state"]), tensors)
 
 

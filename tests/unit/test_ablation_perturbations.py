@@ -46,7 +46,6 @@ EPG, PEN, LEFT, DELTA7 = (
 @pytest.mark.parametrize(
     ("target", "wanted", "name"),
     [
-        (Target(), [0, 1, 2, 3, 4], "all neurons"),
         (PEN, [2, 3], "PEN_a"),
         (LEFT, [2], "PEN_a, left"),
         (Target(type=("EPG", "Delta7")), [0, 1, 4], "EPG + Delta7"),
@@ -58,6 +57,13 @@ EPG, PEN, LEFT, DELTA7 = (
 def test_a_target_is_the_neurons_for_which_every_condition_holds(target: Target, wanted: list[int], name: str) -> None:
     assert np.flatnonzero(target.mask(NEURONS)).tolist() == wanted
     assert target.name == name
+
+
+def test_a_target_without_any_condition_is_refused() -> None:
+    for make in (Target, lambda: Target(type=(), id=())):
+        with pytest.raises(ConfigError, match="target: got no condition, wanted at least one of type"):
+            make()
+    assert Target(share=0.5).name == "50 % of all neurons (draw 0)"
 
 
 def test_a_random_share_is_that_share_of_the_rest_and_the_same_for_the_same_seed() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from connectome_sim.ablation.members import Member
-from connectome_sim.ablation.perturbations import Clamp, Input, Output, Scale, Stimulate, Window
+from connectome_sim.ablation.members import Member, Subject
+from connectome_sim.ablation.perturbations import Clamp, Input, Output, Perturbation, Scale, Stimulate, Window
 from connectome_sim.ablation.plan import Case, Plan, Planned, perturbation_case, plan, rewiring_case
 from connectome_sim.ablation.probes import HeldOut, Scored, TimedTrial
 from connectome_sim.ablation.run import Row, columns, run
@@ -27,9 +28,10 @@ from connectome_sim.errors import (
     SelectionError,
     SolveError,
 )
+from connectome_sim.tasks import generator
 from tests.fitted import member
 
-PEN, DELTA7 = Target(type=("PEN_a",)), Target(type=("Delta7",))
+PEN, DELTA7, EPG = Target(type=("PEN_a",)), Target(type=("Delta7",)), Target(type=("EPG",))
 CASES = (
     perturbation_case(Output(target=PEN)),
     perturbation_case(Output(target=DELTA7)),
@@ -81,6 +83,19 @@ def test_a_window_that_the_trial_does_not_hold_is_refused(members: tuple[Member,
     late = perturbation_case(Stimulate(target=PEN, current=1.0, window=Window(7.0, 9.0)))
     with pytest.raises(ConfigError, match="within the trial of 8 s"):
         plan([late], members, TimedTrial())
+
+
+def test_a_window_other_than_the_measured_one_is_refused(members: tuple[Member, ...]) -> None:
+    elsewhere = perturbation_case(Output(target=PEN, window=Window(5.0, 7.0)))
+    with pytest.raises(ConfigError, match="got a window from 5 to 7 s, wanted 2 to 4 s, where the trial is measured"):
+        plan([elsewhere], members, TimedTrial())
+    both = (Output(target=PEN, window=Window(2.0, 3.0)), Stimulate(target=EPG, current=1.0, window=Window(3.0, 4.0)))
+    assert len(plan([perturbation_case(*both)], members[:1], TimedTrial()).rows) == 2
+
+
+def test_scaled_connections_of_one_type_onto_two_are_two_targets() -> None:
+    onto = [Case(name=str(k), perturbations=(Scale(target=PEN, factor=0.5, onto=t),)) for k, t in enumerate((EPG, PEN))]
+    assert [case.target for case in onto] == ["PEN_a onto EPG", "PEN_a onto PEN_a"]
 
 
 # --- sets ---
@@ -211,6 +226,22 @@ def test_merged_neurons_that_empty_a_wedge_are_such_a_case() -> None:
     row = plan([case], [one], HeldOut()).rows[1]
     with pytest.raises(CircuitError, match="lies in the wedge"):
         _Scorer(HeldOut(), None)(row)
+
+
+def test_what_a_rewiring_and_a_lesion_take_together_is_counted_once(members: tuple[Member, ...]) -> None:
+    class Unmeasured(HeldOut):
+        def score(self, subject: Subject, perturbations: Sequence[Perturbation]) -> Scored:
+            return Scored({}, {})
+
+    case = Case(name="both", perturbations=(Output(target=PEN),), rewiring=Missed(0.5), seed=1)
+    row = plan([case], members[:1], HeldOut()).rows[1]
+    found = _Scorer(Unmeasured(), None)(row).removed
+    own = row.member.connectome
+    left = Missed(0.5)(own, generator(1, "null")).dense()
+    left[:, own.neurons.type == "PEN_a"] = 0
+    assert found is not None
+    assert found.synapses == own.dense().sum() - left.sum()
+    assert found.connections == np.count_nonzero(own.dense()) - np.count_nonzero(left)
 
 
 def test_a_network_with_a_gain_for_each_synapse_cannot_be_rewired(members: tuple[Member, ...]) -> None:

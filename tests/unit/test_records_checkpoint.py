@@ -125,7 +125,7 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     assert folder.last_checkpoint() == (100, {"step": 100})
 
 
-def test_a_damaged_or_newer_checkpoint_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_older_or_newer_checkpoint_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a"
     with pytest.raises(RunFolderError, match="no such checkpoint"):
         read_checkpoint(path)
@@ -133,8 +133,9 @@ def test_a_damaged_or_newer_checkpoint_is_refused(tmp_path: Path, monkeypatch: p
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(RunFolderError, match="may be truncated"):
         read_checkpoint(path)
-    monkeypatch.setattr("connectome_sim.records.checkpoint.FORMAT_VERSION", 2)
-    write_checkpoint(path, {"weight": torch.ones(100)})
-    monkeypatch.undo()
-    with pytest.raises(RunFolderError, match="newer than 1"):
-        read_checkpoint(path)
+    for version, words in ((3, "newer than 2"), (1, "format version 1, wanted 2: an older connectome_sim wrote it")):
+        monkeypatch.setattr("connectome_sim.records.checkpoint.FORMAT_VERSION", version)
+        write_checkpoint(path, {"weight": torch.ones(100)})
+        monkeypatch.undo()
+        with pytest.raises(RunFolderError, match=words):
+            read_checkpoint(path)
