@@ -122,6 +122,9 @@ def test_a_target_that_is_not_there_is_refused_before_there_is_a_folder(
         ("graded", {"effects", "levels", "kymographs"}),
         ("unilateral", {"effects", "one_side", "kymographs"}),
         ("timed", {"effects", "one_side", "kymographs", "timecourse"}),
+        ("pairs", {"effects", "kymographs"}),
+        ("nulls", {"effects", "nulls", "kymographs"}),
+        ("deviations", {"effects", "levels", "kymographs"}),
     ],
 )
 def test_a_sweep_is_drawn_and_told_in_one_file(bundle: str, figures: set[str], runs: str, tmp_path: Path) -> None:
@@ -133,6 +136,12 @@ def test_a_sweep_is_drawn_and_told_in_one_file(bundle: str, figures: set[str], r
                  (("", "start=0.1"), ("", "end=0.2"), ("+", "period=0.04"), ("+", "width=0.02"))]  # fmt: skip
     if bundle == "graded":
         more = [f"+ablation.sets.graded.options.{option}" for option in ("types=[Delta7]", "factors=[0.5,2.0]")]
+    if bundle == "pairs":
+        more = ["+ablation.sets.pairs.options.types=[PEN_a,Delta7]"]
+    if bundle == "nulls":
+        more = ["ablation.sets.nulls.options={draws: 2, nulls: [shuffle_weights]}"]
+    if bundle == "deviations":
+        more = ["ablation.modes=[transplant]", "+ablation.sets.deviations.options.levels={missed: [0.1, 0.5]}"]
     settings = [setting for setting in TINY if setting != "figures=false"]
     assert main(["ablate", f"run={runs}", f"out={out}", f"ablation={bundle}", *more, *settings]) == 0
     assert {path.stem for path in (out / "figures").glob("*.png")} == figures
