@@ -24,7 +24,8 @@ def test_the_bundles_are_those_of_the_page() -> None:
 
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_every_bundle_composes_and_survives_being_written_down(bundle: str) -> None:
-    config = compose("ablate", ["run=[runs/one]", f"ablation={bundle}"])
+    own = ["ablation.cases=[{perturb: [{kind: output, target: {type: [EPG]}}]}]"] if bundle == "own" else []
+    config = compose("ablate", ["run=[runs/one]", f"ablation={bundle}", *own])
     assert config.ablation.name == bundle
     assert isinstance(config.ablation.chosen, TimedTrial if bundle == "timed" else HeldOut)
     assert config.ablation.held_out == HeldOut()

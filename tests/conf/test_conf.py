@@ -45,6 +45,7 @@ def rounds() -> list[list[str]]:
         if path.parent.name in ("ablation", "study"):  # of other verbs, with tests of their own
             continue
         groups.setdefault(path.parent.name, []).append(path.stem)
+    groups["experiment"].remove("hemibrain_no_angles")  # chooses loss and task itself
     last = {"loss": "no_angles", "task": "consistency", "curriculum": "adam", "gains": "synapse"}
     reference = [name for name in groups["solve"] if name.startswith("reference")]
     groups["solve"] = [name for name in groups["solve"] if name not in reference]
@@ -54,6 +55,7 @@ def rounds() -> list[list[str]]:
     n = max(map(len, groups.values()))
     sign = {"experiment": "+"}
     chosen = [[f"{sign.get(g, '')}{g}={names[i % len(names)]}" for g, names in groups.items()] for i in range(n)]
+    chosen.append(["+experiment=hemibrain_no_angles"])
     return [*chosen, *([f"solve={name}", *(f"{g}={c}" for g, c in last.items())] for name in reference)]
 
 

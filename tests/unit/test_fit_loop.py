@@ -341,7 +341,7 @@ def test_a_start_that_diverges_is_passed_over() -> None:
     )
     assert [(row["start"], row["iteration"]) for row in result.history] == [(0, 1), (1, 1), (1, 2), (1, 3)]
     with pytest.raises(
-        FitError, match=r"start 0: .* start 1: fit diverged at iteration 2 \(stage 0\): the loss is nan"
+        FitError, match=r"start 0: .* start 1: fit diverged at iteration 1 \(stage 0\): the loss is nan"
     ):
         play([0.4, 0.3, 0.2], stages(3, starts=2, start_iterations=2), totals=once)
 
