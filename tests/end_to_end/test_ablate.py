@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,22 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_bytes(finished: Path, runs: 
     assert main(arguments) == 0
     assert (out / "cases.csv").read_bytes() == (finished / "cases.csv").read_bytes()
     assert (out / "summary.csv").read_bytes() == (finished / "summary.csv").read_bytes()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 9])
+def test_whatever_was_written_when_a_sweep_stopped_it_goes_on_to_the_same_bytes(
+    rows: int, finished: Path, runs: str, tmp_path: Path
+) -> None:
+    """A kill leaves the rows that were written, and perhaps the arrays of the next one: here those of all."""
+    out = tmp_path / "stopped"
+    shutil.copytree(finished, out)
+    lines = (out / "cases.csv").read_bytes().splitlines(keepends=True)
+    (out / "cases.csv").write_bytes(b"".join(lines[: 1 + rows]))
+    for name in ("summary.csv", "literature.csv"):
+        (out / name).unlink()
+    assert main(["ablate", f"run={runs}", f"out={out}", "ablation.literature=true", *TINY]) == 0
+    for name in ("cases.csv", "summary.csv", "literature.csv"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
 
 
 def test_a_folder_with_another_sweep_is_refused(finished: Path, runs: str, capsys: pytest.CaptureFixture) -> None:
