@@ -156,7 +156,7 @@ def test_a_sweep_is_drawn_and_told_in_one_file(bundle: str, figures: set[str], r
     if bundle == "pairs":
         more = ["+ablation.sets.pairs.options.types=[PEN_a,Delta7]"]
     if bundle == "nulls":
-        more = ["ablation.sets.nulls.options={draws: 2, nulls: [shuffle_weights]}"]
+        more = ["ablation.sets.nulls.options.draws=2", "+ablation.sets.nulls.options.nulls=[shuffle_weights]"]
     if bundle == "deviations":
         more = ["ablation.modes=[transplant]", "+ablation.sets.deviations.options.levels={missed: [0.1, 0.5]}"]
     settings = [setting for setting in TINY if setting != "figures=false"]
