@@ -118,7 +118,7 @@ def fit(
     placed, start = Parameters(spec, wiring, dtype=torch.float64), start or SpectralStart()
     place(placed, wiring, activation, start)  # once: its eigenvectors take longer than a candidate's first batch
 
-    def candidate() -> tuple[Parameters, Objective]:
+    def candidate(number: int) -> tuple[Parameters, Objective]:
         parameters = copy.deepcopy(placed)
         jitter(parameters, start, random)
         gains = torch.log(parameters.values("gain")).detach().clone()
@@ -130,9 +130,13 @@ def fit(
             options=options,
             seed=seed,
             log_gains_start=gains,
+            start=number,
         )
 
-    starts = [min((candidate() for _ in range(options.candidates)), key=_first_total) for _ in range(options.starts)]
+    starts = [
+        min((candidate(number) for _ in range(options.candidates)), key=_first_total)
+        for number in range(options.starts)
+    ]
     race = _Race([_Loop(objective, parameters, optimizers) for parameters, objective in starts], options)
     if resume is not None:
         race.load(resume)

@@ -41,6 +41,7 @@ class Objective:
         options: trials, cue, stages.
         seed: of the trials.
         log_gains_start: logarithm of the gains that parsimony pulls towards.
+        start: number of the start within its fit; each trains on trials of its own, and all validate on the same.
     """
 
     wiring: Wiring
@@ -50,6 +51,7 @@ class Objective:
     options: FitOptions
     seed: int
     log_gains_start: Tensor
+    start: int = 0
 
     @property
     def readout(self) -> Readout:
@@ -64,7 +66,7 @@ class Objective:
 
     def trials(self, batch: int, stage: Stage) -> Trials:
         """A batch by its number: drawn from a stream of its own, so that a resumed fit sees the same."""
-        random = generator(self.seed, "fit", batch)
+        random = generator(self.seed, "fit", batch, *([self.start] if self.start else []))
         return self._drawn(random, stage.n_trials, stage.horizon_s)
 
     def validation_trials(self) -> Trials:

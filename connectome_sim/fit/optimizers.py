@@ -162,9 +162,8 @@ class GaussNewton:
     gradient itself stays exact.
 
     A batch says little about what it happens not to visit, so a step that is best for it alone undoes some of what
-    earlier ones had found. Close to the goal that is what limits a fit: with ``memory``, J^T J of earlier batches of
-    the same horizon, fading, is added and keeps the directions in place that they determined. Far from it, it holds
-    back.
+    earlier ones had found. Close to the goal that is what limits a fit: with ``memory``, J^T J of earlier batches,
+    fading, is added and keeps the directions in place that they determined. Far from it, it holds back.
 
     Attributes:
         damping: at the start; chosen.
@@ -216,7 +215,6 @@ class _RunningGaussNewton:
         self._families = trainable(parameters)
         n = len(self._raw())
         self._earlier = torch.zeros(n, n, dtype=torch.float64)  # J^T J of earlier batches
-        self._n_steps = 0  # of their trials
         self._taken = 0  # steps
 
     def step(self, objective: Objective, trials: Trials, terms: Terms, progress: float) -> Step:
@@ -224,8 +222,6 @@ class _RunningGaussNewton:
         if not math.isfinite(found.total):
             raise FitError(f"the loss is {found.total}; tighten the parameter bounds")
         own, gradient = found.curvature, found.gradient
-        if trials.n_steps != self._n_steps:
-            self._n_steps, self._earlier = trials.n_steps, torch.zeros_like(own)
         earlier = self._earlier
         self._earlier = self._options.memory * (earlier + own)
         before = self._raw()
@@ -289,13 +285,12 @@ class _RunningGaussNewton:
         return {
             "damping": self._damping,
             "earlier": self._earlier.clone(),
-            "n_steps": self._n_steps,
             "taken": self._taken,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         self._damping = float(state["damping"])
-        self._earlier, self._n_steps = state["earlier"].clone(), int(state["n_steps"])
+        self._earlier = state["earlier"].clone()
         self._taken = int(state["taken"])
 
 

@@ -605,6 +605,20 @@ def test_the_seed_decides_start_and_trials() -> None:
     assert one.history[0]["total"] != other.history[0]["total"]
 
 
+def test_starts_train_on_trials_of_their_own_and_validate_on_the_same() -> None:
+    """With no jitter they begin alike; what they meet sets them apart."""
+    settings = {"options": replace(TWO_STAGES, starts=3, start_iterations=2), "start": SpectralStart(jitter=0.0)}
+    race = real(METHODS["adam"], **settings).history
+    first = [row for row in race if row["iteration"] == 1]
+    assert len({row["total"] for row in first}) == 3
+    alone = real(METHODS["adam"], start=SpectralStart(jitter=0.0)).history
+    assert [row["total"] for row in race[:2]] == [row["total"] for row in alone[:2]]  # the first as if there were no other
+    one, other = (replace(typed_ring.problem()[0], start=number) for number in (0, 1))
+    torch.testing.assert_close(one.validation_trials().headings, other.validation_trials().headings, rtol=0, atol=0)
+    stage = one.options.stages[0]
+    assert not torch.equal(one.trials(5, stage).headings, other.trials(5, stage).headings)
+
+
 def test_a_fit_that_had_stopped_early_stays_stopped() -> None:
     states: list[FitState] = []
     options = stages(8, patience=2)

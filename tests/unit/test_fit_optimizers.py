@@ -172,14 +172,13 @@ def test_a_step_whose_trials_diverge_is_refused_and_does_not_end_the_fit() -> No
     assert numbers["largest_move"] > 0
 
 
-def test_the_curvature_of_earlier_batches_fades_and_ends_with_the_horizon() -> None:
+def test_the_curvature_of_earlier_batches_fades_and_outlives_the_horizon() -> None:
     matrix = torch.randn(20, 7, dtype=torch.float64)
     objective, parameters = quadratic(matrix=matrix)
     running, damping = GaussNewton(damping=0.5, memory=0.6, largest_move=100.0).start(parameters), 0.5
     longer = objective.trials(0, replace(STAGE, horizon_s=0.4))
     own, earlier = matrix.T @ matrix, 0.0
     for trials in (objective.trials(0, STAGE), objective.trials(1, STAGE), objective.trials(2, STAGE), longer):
-        earlier = 0.0 if trials is longer else earlier
         before = parameters.raw["gain"].detach().clone()
         normal = own * (1 + earlier) + damping * torch.eye(7, dtype=torch.float64)
         running.step(objective, trials, {}, 0.0)

@@ -133,7 +133,7 @@ def test_a_damaged_older_or_newer_checkpoint_is_refused(tmp_path: Path, monkeypa
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(RunFolderError, match="may be truncated"):
         read_checkpoint(path)
-    for version, words in ((3, "newer than 2"), (1, "format version 1, wanted 2: an older connectome_sim wrote it")):
+    for version, words in ((4, "newer than 3"), (2, "format version 2, wanted 3: an older connectome_sim wrote it")):
         monkeypatch.setattr("connectome_sim.records.checkpoint.FORMAT_VERSION", version)
         write_checkpoint(path, {"weight": torch.ones(100)})
         monkeypatch.undo()
