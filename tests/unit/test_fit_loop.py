@@ -612,7 +612,7 @@ def test_starts_train_on_trials_of_their_own_and_validate_on_the_same() -> None:
     first = [row for row in race if row["iteration"] == 1]
     assert len({row["total"] for row in first}) == 3
     alone = real(METHODS["adam"], start=SpectralStart(jitter=0.0)).history
-    assert [row["total"] for row in race[:2]] == [row["total"] for row in alone[:2]]  # the first as if there were no other
+    assert [row["total"] for row in race[:2]] == [row["total"] for row in alone[:2]]  # as if there were no other start
     one, other = (replace(typed_ring.problem()[0], start=number) for number in (0, 1))
     torch.testing.assert_close(one.validation_trials().headings, other.validation_trials().headings, rtol=0, atol=0)
     stage = one.options.stages[0]
