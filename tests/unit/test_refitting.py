@@ -52,9 +52,10 @@ def test_one_start_is_never_chosen_among_several() -> None:
 
 
 @pytest.mark.parametrize("budget", [0.1, 0.25, 0.5, 1.0])
-def test_the_shipped_recipe_with_three_starts_can_be_reduced(budget: float) -> None:
+def test_the_shipped_recipe_with_several_starts_can_be_reduced(budget: float) -> None:
     found = reduced(RING.fit, budget)
-    assert found.starts == 3 and found.stage_at(found.start_iterations) == RING.fit.stage_at(RING.fit.start_iterations)
+    assert found.starts == RING.fit.starts > 1
+    assert found.stage_at(found.start_iterations) == RING.fit.stage_at(RING.fit.start_iterations)
     assert found == RING.fit or budget < 1
 
 
