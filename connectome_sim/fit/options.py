@@ -75,9 +75,9 @@ class FitOptions:
         cue_duration_s: s.
         settle_duration_s: s.
         candidates: spectral starts to draw; the one with the lowest total on the first batch is taken.
-        starts: how many starts go through the first iterations, each on trials of its own and as many at a time as there
-            are threads; the one with the lowest validation so far then goes on alone. How good a fit gets depends on its
-            start and on what it met early, and shows before the end.
+        starts: how many starts go through the first iterations, each on trials of its own, as many at a time as there
+            are threads; the one with the lowest validation so far then goes on alone. How good a fit gets depends on
+            its start and on what it met early, and shows before the end.
         start_iterations: how many iterations those are.
         sample_every: steps between the samples that the losses judge.
         validation_trials: trials of the validation batch, at the last stage's horizon: traces of their own, on which
