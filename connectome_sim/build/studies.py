@@ -169,7 +169,8 @@ def _concluded(config: StudyConfig, out: Path, cases: Sequence[_Case]) -> StudyO
     summary = summarise(fits, measures)
     table = markdown(summary, measures)
     bounds = ", ".join(_bound(name, low, high) for name, (low, high) in cases[0].config.success.items())
-    saved = SavedStudy(config.study.title, _origin(cases), bounds, fits, summary, measures)
+    origin = f"{_origin(cases)}, {config.circuit} circuit"
+    saved = SavedStudy(config.study.title, origin, bounds, fits, summary, measures)
     _write_runs(out, fits, measures)
     atomic.write_text(out / "summary.csv", _csv([_flat(case) for case in summary]))
     atomic.write_text(out / "table.md", table)

@@ -538,14 +538,17 @@ def test_a_fit_resumed_from_any_checkpoint_is_the_uninterrupted_one(
     assert identical(real(methods, resume=states[1]), whole)  # from memory, after others have gone on from it
 
 
-def test_a_fit_of_several_starts_resumed_from_any_checkpoint_is_the_uninterrupted_one(tmp_path: Path) -> None:
-    options, states = replace(TWO_STAGES, starts=3, start_iterations=2), list[FitState]()
-    whole = real(METHODS["both"], options=options, on_iteration=keep_in(states))
+@pytest.mark.parametrize("name", ["both", "sketched"])
+def test_a_fit_of_several_starts_resumed_from_any_checkpoint_is_the_uninterrupted_one(
+    name: str, tmp_path: Path
+) -> None:
+    options, states, methods = replace(TWO_STAGES, starts=3, start_iterations=2), list[FitState](), METHODS[name]
+    whole = real(methods, options=options, on_iteration=keep_in(states))
     assert [state.iteration for state in states] == list(range(1, 9))
     for state in states:
         path = tmp_path / f"{state.iteration}.safetensors"
         write_checkpoint(path, state.content)
-        resumed = real(METHODS["both"], options=options, resume=FitState(state.iteration, read_checkpoint(path)))
+        resumed = real(methods, options=options, resume=FitState(state.iteration, read_checkpoint(path)))
         assert identical(resumed, whole)
 
 
