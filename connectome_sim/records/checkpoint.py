@@ -22,7 +22,7 @@ from connectome_sim.records import atomic
 from connectome_sim.records.manifest import refuse_newer
 
 FORMAT = "connectome-sim checkpoint"
-FORMAT_VERSION = 3  # 2: a fit holds the state of each of its starts; 3: each draws trials of its own, curvature outlives a horizon
+FORMAT_VERSION = 3  # 2: a fit holds the state of each of its starts; 3: each draws its own trials
 
 
 def write_checkpoint(path: Path, state: Any) -> None:
