@@ -188,7 +188,7 @@ def _first_total(candidate: tuple[Parameters, Objective]) -> float:
 class _Race:
     """Starts side by side for as long as told, then the one that validates best, to the end.
 
-    Each has parameters and optimisers of its own: results do not depend on how many run at a time.
+    Each has parameters, optimisers and trials of its own: results do not depend on how many run at a time.
     """
 
     def __init__(self, loops: Sequence[_Loop], options: FitOptions) -> None:
