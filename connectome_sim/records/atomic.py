@@ -1,16 +1,16 @@
-"""Writing a file whole or not at all. Knows nothing of what is written.
+"""Writing a file whole or not at all, with typed errors. Knows nothing of what is written.
 
 A file is written under a temporary name in the folder of its destination, flushed to the disk and renamed, so that
-whoever looks sees the old file or the new one and never a half, also after a kill or a power cut.
+whoever looks sees the old file or the new one and never a half, also after a kill or a power cut. Its checksum goes
+with it where the folder keeps them.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import secrets
 from pathlib import Path
 
+from connectome_sim import files
 from connectome_sim.errors import RunFolderError
 
 _ADVICE = {
@@ -39,19 +39,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         RunFolderError: the disk is full, the folder is missing, read-only or not a folder.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            _remove(temporary)
-            raise
-        _sync_folder(path.parent)
+        files.write(Path(path), content)
     except OSError as error:
         raise failure("write", path, error) from error
 
@@ -76,22 +65,13 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
         raise failure("make the folder", path, error) from error
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        pass  # the error that brought us here is the one to report
+def remove(path: Path) -> None:
+    """Removes a file, if there is one.
 
-
-def _sync_folder(path: Path) -> None:
-    """Makes the rename itself survive a power cut, where the file system can do that."""
+    Raises:
+        RunFolderError: it cannot be removed.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # some network file systems cannot; the file is whole either way
-    finally:
-        os.close(descriptor)
+        files.remove(path)
+    except OSError as error:
+        raise failure("remove", path, error) from error

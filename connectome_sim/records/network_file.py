@@ -4,24 +4,24 @@ The equation, with rate r [N], omega the angular velocity in rad/s and phi the a
 
     time_constant * dr/dt = -r + phi(weights @ r + bias + velocity_input * omega)
 
-Positive omega increases the decoded heading, angle( sum over EPG of r * exp(i ring_angle) ).
+Positive omega increases the decoded heading, angle( sum over EPG of r * exp(i ring_angle) ). The root attribute ``content_sha256`` is
+the digest of the rest (`connectome_sim.connectome.io.hdf5_tree.Tree.digest`); a file of an older version has none.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from connectome_sim.axes import AngleArray, FloatArray
+from connectome_sim.connectome.io.hdf5_tree import Attribute, Tree
 from connectome_sim.errors import RunFolderError
 from connectome_sim.records import atomic
-from connectome_sim.records.arrays import open_hdf5
+from connectome_sim.records.arrays import read_tree
 
 FORMAT = "connectome-sim network"
 FORMAT_VERSION = 1
@@ -32,9 +32,10 @@ EQUATION = (
     "increases the decoded heading = angle(sum over EPG of r * exp(i ring_angle)); phi is the activation: sigmoid "
     "1/(1+exp(-x)), softplus log(1+exp(x)), relu max(x,0), tanh"
 )
-_TEXT = h5py.string_dtype("utf-8")
 _LABELS = ("id", "type", "instance", "side")
 _PER_NEURON = ("bias", "time_constant", "velocity_input")
+_OWN = ("weights", *_PER_NEURON, "initial_states", "initial_headings")
+_SHARED = ("activation", "dataset", "dataset_sha256")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +80,7 @@ class FittedNetwork:
     dataset_sha256: str = ""
 
     def __post_init__(self) -> None:
-        n = len(self.bias)
+        n = self.bias.size
         shapes = {
             "weights": (n, n),
             "ring_angle": (n,),
@@ -120,61 +121,77 @@ def write_network(path: Path, networks: Sequence[FittedNetwork]) -> None:
     first = networks[0]
     for i, other in enumerate(networks[1:], start=1):
         _refuse_different(path, first, other, i)
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["activation"] = first.activation
-        file.attrs["equation"] = EQUATION
-        file.attrs["dataset"] = first.dataset
-        file.attrs["dataset_sha256"] = first.dataset_sha256
-        for name in _LABELS:
-            file.create_dataset(f"neurons/{name}", data=list(getattr(first, name)), dtype=_TEXT)
-        file.create_dataset("neurons/ring_angle", data=first.ring_angle, dtype="f8")
-        for i, network in enumerate(networks):
-            group = file.create_group(f"members/{i:03d}")
-            group.attrs["seed"] = network.seed
-            for name in ("weights", *_PER_NEURON, "initial_states", "initial_headings"):
-                group.create_dataset(name, data=getattr(network, name), dtype="f8")
-    atomic.write_bytes(path, buffer.getvalue())
+    attributes: dict[str, dict[str, Attribute]] = {
+        "": {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "equation": EQUATION,
+            **{name: getattr(first, name) for name in _SHARED},
+        }
+    }
+    arrays = {f"neurons/{name}": np.array(getattr(first, name), dtype=str) for name in _LABELS}
+    arrays["neurons/ring_angle"] = np.asarray(first.ring_angle, dtype=np.float64)
+    for i, network in enumerate(networks):
+        group = f"members/{i:03d}"
+        attributes[group] = {"seed": network.seed}
+        arrays |= {f"{group}/{name}": np.asarray(getattr(network, name), dtype=np.float64) for name in _OWN}
+    atomic.write_bytes(path, Tree(attributes=attributes, arrays=arrays).to_bytes())
 
 
 def read_network(path: Path) -> tuple[FittedNetwork, ...]:
     """Reads all members of a ``network.h5``.
 
     Raises:
-        RunFolderError: missing, truncated, not such a file, of a newer format version, or with fields that are missing
-            or do not fit together.
+        RunFolderError: missing, truncated, changed after it was written, not such a file, of a newer format version, or
+            with fields that are missing or do not fit together.
     """
-    with open_hdf5(path, format_name=FORMAT, format_version=FORMAT_VERSION) as file:
-        try:
-            shared: dict[str, Any] = {name: tuple(file[f"neurons/{name}"].asstr()[()].tolist()) for name in _LABELS}
-            shared |= {name: str(file.attrs[name]) for name in ("activation", "dataset", "dataset_sha256")}
-            shared["ring_angle"] = _float64(file["neurons/ring_angle"])
-            groups = [file["members"][name] for name in sorted(file["members"], key=int)]
-            if not groups:
-                raise RunFolderError(f"{path}: /members is empty, wanted at least /members/000.")
-            return tuple(_member(group, shared) for group in groups)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunFolderError(f"{path}: incomplete or damaged ({error}).") from error
-        except RunFolderError as error:
-            raise RunFolderError(f"{path}: {error}") from error
+    tree = read_tree(path, format_name=FORMAT, format_version=FORMAT_VERSION)
+    try:
+        shared: dict[str, Any] = {name: tuple(_text(tree, f"neurons/{name}").tolist()) for name in _LABELS}
+        shared |= {name: str(tree.attribute(name)) for name in _SHARED}
+        shared["ring_angle"] = _float64(tree, "neurons/ring_angle")
+        groups = sorted({name for name in tree.attributes if name.startswith("members/")}, key=_number)
+        if not groups:
+            raise RunFolderError(f"{path}: /members is empty, wanted at least /members/000.")
+        found = tuple(_member(tree, group, shared) for group in groups)
+    except KeyError as error:
+        raise RunFolderError(f"{path}: incomplete or damaged, {error.args[0]} is missing.") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RunFolderError(f"{path}: incomplete or damaged ({error}).") from error
+    except RunFolderError as error:
+        raise RunFolderError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    tree.check_digest(RunFolderError)
+    return found
 
 
-def _member(group: h5py.Group, shared: dict[str, Any]) -> FittedNetwork:
-    names = ("weights", *_PER_NEURON, "initial_states", "initial_headings")
-    own: dict[str, Any] = {name: _float64(group[name]) for name in names}
-    return FittedNetwork(seed=int(group.attrs["seed"]), **own, **shared)
+def _number(group: str) -> int:
+    return int(group.removeprefix("members/"))
 
 
-def _float64(dataset: h5py.Dataset) -> np.ndarray:
-    if dataset.dtype != np.float64:
-        raise RunFolderError(f"{dataset.name} has type {dataset.dtype}, wanted float64.")
-    return np.asarray(dataset[()])
+def _member(tree: Tree, group: str, shared: dict[str, Any]) -> FittedNetwork:
+    own: dict[str, Any] = {name: _float64(tree, f"{group}/{name}") for name in _OWN}
+    seed = tree.attribute("seed", group=group)
+    if not isinstance(seed, int):
+        raise RunFolderError(f"/{group}, attribute 'seed': got {seed!r}, wanted a whole number.")
+    return FittedNetwork(seed=seed, **own, **shared)
+
+
+def _float64(tree: Tree, name: str) -> np.ndarray:
+    array = tree[name]
+    if array.dtype != np.float64:
+        raise RunFolderError(f"/{name} has type {array.dtype}, wanted float64.")
+    return array
+
+
+def _text(tree: Tree, name: str) -> np.ndarray:
+    array = tree[name]
+    if array.dtype.kind != "U" or array.ndim != 1:
+        raise RunFolderError(f"/{name} has type {array.dtype}, shape {list(array.shape)}, wanted a list of text.")
+    return array
 
 
 def _refuse_different(path: Path, first: FittedNetwork, other: FittedNetwork, i: int) -> None:
-    for name in (*_LABELS, "activation", "dataset", "dataset_sha256"):
+    for name in (*_LABELS, *_SHARED):
         if getattr(first, name) != getattr(other, name):
             raise RunFolderError(f"{path}: member {i} differs from member 0 in {name}; members share one neuron table.")
     if not np.array_equal(first.ring_angle, other.ring_angle, equal_nan=True):
