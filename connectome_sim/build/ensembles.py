@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
 from connectome_sim.build import measuring
 from connectome_sim.build.fitting import semantics
 from connectome_sim.build.objects import circuit, wiring
 from connectome_sim.config import EnsembleConfig, FitConfig, saved_config, typed
-from connectome_sim.config.compose import CONFIG
+from connectome_sim.config.compose import saved_overrides
 from connectome_sim.config.settings import HOW
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
@@ -24,7 +23,7 @@ from connectome_sim.errors import ConfigError, ConnectomeSimError, DataError, Ru
 from connectome_sim.model import Activation, Parameters, RateNetwork, Wiring, build_network
 from connectome_sim.model.parameters import FAMILIES
 from connectome_sim.readout import Readout
-from connectome_sim.records import EnsembleRecord, FittedNetwork, Manifest, MemberRecord, RunFolder, read_parameters
+from connectome_sim.records import EnsembleRecord, FittedNetwork, Manifest, MemberRecord, RunFolder, read_scalars
 from connectome_sim.resources import data_dir
 
 FOLDER = "ensembles"
@@ -187,12 +186,14 @@ class _Run:
     path: Path
     manifest: Manifest
     config: FitConfig
-    parameters: Mapping[str, torch.Tensor]
+    parameters: Mapping[str, float]
     metrics: Mapping[str, float]
 
     def values(self, family: str, names: Sequence[str]) -> list[float]:
         """Values of a family in the order of ``names``."""
-        return [float(self.parameters[f"{family}/{name}"]) for name in names]
+        if missing := [name for name in names if f"{family}/{name}" not in self.parameters]:
+            raise RunFolderError(f"{self.path}: parameters.safetensors lacks {family}/{missing[0]} of this circuit")
+        return [self.parameters[f"{family}/{name}"] for name in names]
 
 
 def run_ensemble(config: EnsembleConfig) -> tuple[Path, EnsembleRecord]:
@@ -266,7 +267,7 @@ def _read(path: Path) -> _Run:
     manifest, fitted = folder.manifest(), saved_config(path)
     if manifest.status == "running" or not folder.parameters.exists():
         raise RunFolderError(f"{path}: got a fit that has no result ({manifest.status}); wait for it, or leave it out")
-    return _Run(path, manifest, fitted, read_parameters(folder.parameters), folder.metrics())
+    return _Run(path, manifest, fitted, read_scalars(folder.parameters), folder.metrics())
 
 
 def _shared(config: FitConfig) -> dict[str, Any]:
@@ -304,10 +305,9 @@ def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _command(run: _Run, seeds: Sequence[int]) -> str:
     """The sweep over seeds that a run was one of, from the overrides it was started with; empty where it has none."""
-    path = (run.path / CONFIG).with_name("overrides.yaml")
-    if not path.exists():
+    given = saved_overrides(run.path)
+    if given is None:
         return ""
-    given = [str(item) for item in OmegaConf.load(path)]
     kept = [item for item in given if item.lstrip("+").partition("=")[0] not in (*HOW, "seed")]
     consecutive = list(seeds) == list(range(len(seeds)))
     swept = f"seed=range({len(seeds)})" if consecutive else f"seed={','.join(map(str, seeds))}"

@@ -6,16 +6,19 @@ failed with its reason, and keeps its last good checkpoint.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from torch import Tensor
 
+from connectome_sim import files
 from connectome_sim.build import measuring
 from connectome_sim.build.objects import circuit, use_threads, wiring
 from connectome_sim.config import FitConfig, plain, to_yaml
@@ -41,6 +44,7 @@ from connectome_sim.records import (
 )
 from connectome_sim.solve import implementation
 
+_LOG = logging.getLogger("connectome_sim")
 _DRAWING = Lock()  # matplotlib draws for one thread at a time
 
 
@@ -105,15 +109,20 @@ def resume_fit(config: FitConfig, *, stop: Callable[[], bool] = lambda: False) -
     use_threads(config.threads)
     folder = RunFolder.open(config.run)
     check_same(folder, config)
-    if folder.connectome.exists():
+    if files.exists(folder.connectome):
         connectome = hdf5.read(folder.connectome)
     else:  # stopped before it was written
         connectome = circuit(config.connectome)
         hdf5.write(connectome, folder.connectome)
     state = None
-    if any(folder.checkpoints.glob("*.safetensors")):
-        state = FitState(*folder.last_checkpoint())
+    if folder.has_checkpoint:
+        state = FitState(*folder.last_checkpoint(say=partial(_say, folder)))
     return _carry_out(config, folder, connectome, wiring(config, connectome), resume=state, stop=stop)
+
+
+def _say(folder: RunFolder, text: str) -> None:
+    _LOG.warning(text)
+    folder.note(text)
 
 
 def _create(config: FitConfig, connectome: Connectome, notes: Mapping[str, str], *, solver: str) -> RunFolder:

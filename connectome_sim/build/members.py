@@ -16,9 +16,8 @@ from omegaconf import OmegaConf
 
 from connectome_sim.build.ensembles import Ensemble, ensemble_folder, load_ensemble
 from connectome_sim.build.fitting import named_parameters, semantics
-from connectome_sim.build.reporting import OVERRIDES
 from connectome_sim.config import to_yaml
-from connectome_sim.config.compose import CONFIG
+from connectome_sim.config.compose import CONFIG, OVERRIDES
 from connectome_sim.config.settings import HOW, Subject
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import RunFolderError

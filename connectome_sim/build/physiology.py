@@ -85,7 +85,7 @@ def write_scores(
 def remove_scores(folder: RunFolder) -> None:
     """Remove the tables of an earlier analysis, the scorecard first."""
     for name in (SCORECARD, BY_VELOCITY, BESIDE):
-        (folder.path / name).unlink(missing_ok=True)
+        atomic.remove(folder.path / name)
 
 
 def score_table(scores: Sequence[Score]) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from connectome_sim.evaluate import Protocol
 from connectome_sim.fit import FitOptions
 from connectome_sim.model.parameters import FAMILIES
 from connectome_sim.readout import Readout
-from connectome_sim.records import RunFolder, atomic, config_hash, read_network, read_parameters
+from connectome_sim.records import RunFolder, atomic, config_hash, read_network, read_scalars
 from connectome_sim.records.sweep_folder import slug
 
 Values = Mapping[str, float]
@@ -57,8 +57,7 @@ def origins(config: AblateConfig) -> tuple[Origin, ...]:
     """
     if not config.chosen_ensemble:
         return tuple(
-            Origin(saved_config(Path(run)), _values(read_parameters(RunFolder.open(run).parameters)))
-            for run in config.run
+            Origin(saved_config(Path(run)), read_scalars(RunFolder.open(run).parameters)) for run in config.run
         )
     ensemble = load_ensemble(config.chosen_ensemble)
     return tuple(
@@ -112,7 +111,7 @@ class Refits:
         config = self.config(origin, place / slug(member.name), source)
         folder = self._fitted(config)
         (network,) = read_network(folder.network)
-        found = _values(read_parameters(folder.parameters))
+        found = read_scalars(folder.parameters)
         metrics = folder.metrics()
         ratio = mean_input_count(member.connectome) / mean_input_count(left)
         distance = _distance(origin, found, ratio)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
+from connectome_sim import files
 from connectome_sim.build.scores import attractor_rows, score_rows
 from connectome_sim.config import saved_config
-from connectome_sim.config.compose import CONFIG
+from connectome_sim.config.compose import CONFIG, saved_overrides
 from connectome_sim.config.settings import HOW
 from connectome_sim.figures.report import report
 from connectome_sim.figures.saved import SavedRun
-from connectome_sim.records import RunFolder, atomic
-
-OVERRIDES = "overrides.yaml"
-"""Beside the configuration: what the run was started with."""
+from connectome_sim.records import RunFolder, atomic, read_text
 
 
 def write_report(folder: RunFolder) -> Path:
@@ -27,7 +23,7 @@ def write_report(folder: RunFolder) -> Path:
     """
     saved, bounds = SavedRun.read(folder), saved_config(folder.path).success
     pictures = {
-        path.name: path.read_bytes()
+        path.name: files.read(path, most=files.PICTURE_BYTES).data
         for path in sorted(folder.figures.glob("*"))
         if path.suffix in (".png", ".gif", ".svg")
     }
@@ -36,7 +32,7 @@ def write_report(folder: RunFolder) -> Path:
         scores=score_rows(saved.metrics, bounds),
         attractor=attractor_rows(saved.found),
         pictures=pictures,
-        config=(folder.path / CONFIG).read_text(encoding="utf-8"),
+        config=read_text(folder.path / CONFIG),
         commands=_commands(folder),
     )
     atomic.write_text(folder.report, text)
@@ -48,8 +44,7 @@ def _commands(folder: RunFolder) -> dict[str, str]:
     run, hydra = f"run={folder.path}", (folder.path / CONFIG).parent
     exactly = ["connectome-sim", "fit", "--config-dir", str(hydra), "--config-name", CONFIG.stem, "run=runs/again"]
     found = {"The fit, from this folder": shlex.join(exactly)}
-    if (hydra / OVERRIDES).exists():
-        given = [str(item) for item in OmegaConf.load(hydra / OVERRIDES)]
+    if (given := saved_overrides(folder.path)) is not None:
         kept = [item for item in given if item.lstrip("+").partition("=")[0] not in HOW]
         found["The fit, as it was started"] = shlex.join(["connectome-sim", "fit", *kept])
     found["What was measured and drawn"] = "\n".join(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from connectome_sim import files
 from connectome_sim.build import measuring
 from connectome_sim.build.ensembles import load_ensemble
 from connectome_sim.build.members import member_run
@@ -43,7 +44,7 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
     result = measuring.measure(networks[0], config.evaluation, fitted, progress=config.progress)
     if every_probe:  # nothing that another protocol measured may stay beside it
         before = {name: value for name, value in before.items() if name in FIT_METRICS}
-    elif folder.evaluation.exists():
+    elif files.exists(folder.evaluation):
         result = replace(result, arrays={**read_arrays(folder.evaluation), **result.arrays})
     metrics = {**before, **result.metrics}
     succeeded, reasons = success(metrics, fitted.success)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from connectome_sim import files
 from connectome_sim.config.ablate import AblateConfig
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.schema import as_node, readable, schema
@@ -53,6 +56,9 @@ VERSION_BASE = "1.3"
 
 CONFIG = Path(".hydra", "config.yaml")
 """Where a run folder holds its configuration."""
+
+OVERRIDES = "overrides.yaml"
+"""Beside the configuration: what the run was started with."""
 
 
 @cache
@@ -99,12 +105,41 @@ def saved_config(run: Path) -> FitConfig:
     """
     path = run / CONFIG
     try:
-        content = OmegaConf.load(path)
-    except FileNotFoundError as error:
+        content = OmegaConf.load(io.StringIO(files.read_text(path, most=files.TEXT_BYTES)))
+    except RunFolderError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunFolderError(f"{path}: no such file; {run} is not the folder of a fit") from error
     except Exception as error:  # the YAML reader has no base class of its own errors worth naming
         raise RunFolderError(f"{path}: cannot be read ({error})") from error
     return replace(typed(FitConfig, content), run=str(run))
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Plain values, each written out: what refers to another can grow without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias, wanted plain values")
+        return super().compose_node(parent, index)
+
+
+def saved_overrides(run: Path) -> list[str] | None:
+    """What a run was started with beside the defaults, as a run folder holds it; None where it does not.
+
+    Raises:
+        RunFolderError: it cannot be read, or is no list of texts.
+    """
+    path = (run / CONFIG).with_name(OVERRIDES)
+    if not files.exists(path):
+        return None
+    try:
+        content = yaml.load(files.read_text(path, most=files.TEXT_BYTES), _NoAliases)
+    except (RecursionError, ValueError, yaml.YAMLError) as error:
+        raise RunFolderError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(content, list) or not all(isinstance(item, str) for item in content):
+        raise RunFolderError(f"{path}: got {str(content)[:100]!r}, wanted a list of texts")
+    return content
 
 
 def to_yaml(config: Any) -> str:

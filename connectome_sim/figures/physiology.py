@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from connectome_sim import files
 from connectome_sim.analysis.physiology import NOT_APPLICABLE, PASS, WITHIN
 from connectome_sim.errors import RunFolderError
 from connectome_sim.figures.style import (
@@ -30,6 +32,7 @@ from connectome_sim.figures.style import (
     panel_title,
     styled,
 )
+from connectome_sim.records import read_text
 
 SCORECARD, BY_VELOCITY, BESIDE = "scorecard.csv", "bump_by_velocity.csv", "beside_others.csv"
 REACH = 6.0  # spreads; what is further off is a triangle at the edge
@@ -60,8 +63,9 @@ class SavedPhysiology:
             RunFolderError: one is missing or damaged.
         """
         try:
-            tables = [pd.read_csv(folder / name) for name in (SCORECARD, BY_VELOCITY, BESIDE)]
-        except (OSError, ValueError) as error:
+            texts = [read_text(folder / name, most=files.TABLE_BYTES) for name in (SCORECARD, BY_VELOCITY, BESIDE)]
+            tables = [pd.read_csv(io.StringIO(text)) for text in texts]
+        except ValueError as error:
             raise RunFolderError(f"{folder}: the physiology tables cannot be read ({error}).") from error
         return cls(origin, *tables)
 

@@ -201,6 +201,7 @@ def _provenance(saved: SavedRun) -> str:
         "SHA-256 of the configuration": manifest.config_sha256,
         "seeds": ", ".join(f"{name} {seed}" for name, seed in manifest.seeds.items()),
         "status": manifest.status,
+        "notes": "; ".join(manifest.notes),
         "started (UTC)": manifest.started,
         "wall time (s)": "" if manifest.wall_time_s is None else f"{manifest.wall_time_s:.0f}",
         "solver": manifest.solver,

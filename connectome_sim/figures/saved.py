@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from connectome_sim import circular
+from connectome_sim import circular, files
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
-from connectome_sim.records import FittedNetwork, Manifest, RunFolder, read_arrays, read_network, read_parameters
+from connectome_sim.records import FittedNetwork, Manifest, RunFolder, read_arrays, read_network, read_scalars
 
 DRAWN = "wiring statistics"  # how the provenance of a drawn connectome begins
 REASON_LENGTH = 150  # characters of a failure's reason that a caption has room for (chosen)
@@ -109,14 +109,14 @@ class SavedRun:
         """
         return cls(
             manifest=run.manifest(),
-            connectome=hdf5.read(run.connectome) if run.connectome.exists() else None,
-            networks=read_network(run.network) if run.network.exists() else (),
+            connectome=hdf5.read(run.connectome) if files.exists(run.connectome) else None,
+            networks=read_network(run.network) if files.exists(run.network) else (),
             history=run.history(),
             metrics=run.metrics(),
-            arrays=read_arrays(run.evaluation) if run.evaluation.exists() else {},
-            parameters=_numbers(run),
+            arrays=read_arrays(run.evaluation) if files.exists(run.evaluation) else {},
+            parameters=read_scalars(run.parameters) if files.exists(run.parameters) else {},
             found=run.findings(),
-            analysis_arrays=read_arrays(run.analysis) if run.analysis.exists() else {},
+            analysis_arrays=read_arrays(run.analysis) if files.exists(run.analysis) else {},
             tables=run.tables(),
         )
 
@@ -188,10 +188,3 @@ def _all(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndar
     if not all(name in arrays and arrays[name].size for name in names):
         return None
     return [arrays[name] for name in names]
-
-
-def _numbers(run: RunFolder) -> dict[str, float]:
-    """Parameters of the run by ``family/name``."""
-    if not run.parameters.exists():
-        return {}
-    return {name: float(value) for name, value in read_parameters(run.parameters).items()}

@@ -153,9 +153,9 @@ def require(root: Path, *, promised: bool) -> None:
         return
     if promised:
         raise RunFolderError(
-            f"{root / NAME}: no such file, wanted the checksums of this folder; restore it, or, if you trust every file "
-            f"there, make it anew: cd {root} && find . -type f ! -name {NAME} -printf '%P\\0' | xargs -0 sha256sum > "
-            f"{NAME}"
+            f"{root / NAME}: no such file, wanted the checksums of this folder; restore it, or, if you trust every "
+            f"file there, make it anew: cd {root} && find . -type f ! -name {NAME} -printf '%P\\0' | "
+            f"xargs -0 sha256sum > {NAME}"
         )
     say_once(f"{root}: holds no checksums (an older version wrote it); a file that was damaged since may go unnoticed")
 

@@ -91,13 +91,14 @@ def _checked(path: Path, root: Path, sums: Sums, *, most: int, error: type[Conne
     found, wanted = sha256(content), sums.accepts(name)
     if not wanted:
         raise error(
-            f"{path}: is not listed in {root / NAME}, wanted only files that were written there; remove it, or list it: "
-            f"cd {root} && sha256sum {name} >> {NAME}"
+            f"{path}: is not listed in {root / NAME}, wanted only files that were written there; remove it, or list "
+            f"it: cd {root} && sha256sum {name} >> {NAME}"
         )
     if found not in wanted:
         raise error(
-            f"{path}: got SHA-256 {found}, wanted {' or '.join(sorted(wanted))} ({NAME}): it was changed or damaged after "
-            f"it was written; restore it from a copy or make it again, or, if the change is meant, correct {root / NAME}"
+            f"{path}: got SHA-256 {found}, wanted {' or '.join(sorted(wanted))} ({NAME}): it was changed or damaged "
+            f"after it was written; restore it from a copy or make it again, or, if the change is meant, correct "
+            f"{root / NAME}"
         )
     return Content(content, vouched=True)
 

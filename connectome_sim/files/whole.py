@@ -26,7 +26,8 @@ def read(path: Path, *, most: int, within: Path | None, error: type[ConnectomeSi
     try:
         if within is not None and not path.resolve().is_relative_to(within.resolve()):
             raise error(
-                f"{path}: is a link that leads to {path.resolve()}, wanted a file within {within}; put a copy in its place"
+                f"{path}: is a link that leads to {path.resolve()}, wanted a file within {within}; put a copy in its "
+                "place"
             )
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def read_scalars(path: Path) -> dict[str, float]:
     Raises:
         RunFolderError: as `read_parameters`, or one that is no single finite number.
     """
-    found = {name: tensor.tolist() for name, tensor in read_parameters(path).items()}
+    found: dict[str, Any] = {name: tensor.tolist() for name, tensor in read_parameters(path).items()}
     for name, value in found.items():
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise RunFolderError(f"{path}: {name} is {str(value)[:100]}, wanted one finite number.")

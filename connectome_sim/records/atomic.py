@@ -50,6 +50,18 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def start_checksums(folder: Path) -> None:
+    """Begins the checksums of a new folder, which every later write keeps.
+
+    Raises:
+        RunFolderError: they cannot be written.
+    """
+    try:
+        files.start(folder)
+    except OSError as error:
+        raise failure("write", folder / files.NAME, error) from error
+
+
 def make_folder(path: Path, *, exist_ok: bool = True) -> None:
     """Makes a folder and its parents.
 

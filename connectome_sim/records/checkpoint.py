@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from connectome_sim.errors import RunFolderError
 from connectome_sim.records import atomic
+from connectome_sim.records.arrays import read_tensors
 from connectome_sim.records.manifest import refuse_newer
 
 FORMAT = "connectome-sim checkpoint"
@@ -43,26 +43,22 @@ def read_checkpoint(path: Path) -> Any:
     """Reads what :func:`write_checkpoint` wrote.
 
     Raises:
-        RunFolderError: missing, truncated, not a checkpoint, or of another format version.
+        RunFolderError: missing, truncated, changed after it was written, no checkpoint, or of another format version.
     """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{path}: no such checkpoint.") from error
-    except (SafetensorError, OSError) as error:
-        raise RunFolderError(f"{path}: not a readable checkpoint ({error}); it may be truncated.") from error
+    header, tensors = read_tensors(path)
     if header.get("format") != FORMAT:
         raise RunFolderError(f"{path}: format is {header.get('format')!r}, wanted {FORMAT!r}.")
     version = header.get("format_version", "")
-    refuse_newer(int(version) if version.isdigit() else version, FORMAT_VERSION, path=path)
+    refuse_newer(int(version) if version.isdecimal() else version, FORMAT_VERSION, path=path)
     if int(version) < FORMAT_VERSION:
         raise RunFolderError(
             f"{path}: format version {version}, wanted {FORMAT_VERSION}: an older connectome_sim wrote it; start the "
             "run anew."
         )
-    return _unpack(json.loads(header["state"]), tensors)
+    try:
+        return _unpack(json.loads(header["state"]), tensors)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{path}: its state cannot be read ({type(error).__name__}: {error}).") from error
 
 
 # A leaf or container that JSON lacks becomes an object with one key of these; every dict becomes a list of pairs, so

@@ -1,9 +1,10 @@
 """The folder of an ensemble: fitted parameters of many members and where they come from. Knows no model and no wiring.
 
-Layout (format version 2)::
+Layout (format version 3; version 2 has no checksums)::
 
     parameters.safetensors   one array [member, parameter] per family, float64
     manifest.json            everything else: names of the parameters, dataset, configuration, seeds, metrics
+    SHA256SUMS               checksums of both
 
 No neuron is in it: the wiring comes from the dataset that the manifest names.
 """
@@ -20,16 +21,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from connectome_sim import files
 from connectome_sim.axes import FloatArray
 from connectome_sim.errors import RunFolderError
 from connectome_sim.records import atomic
 from connectome_sim.records.arrays import read_parameters, write_parameters
 from connectome_sim.records.manifest import refuse_newer
+from connectome_sim.records.text import numbers, read_object
 
 FORMAT = "connectome-sim ensemble"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+CHECKSUMS_SINCE = 3
 MANIFEST = "manifest.json"
 PARAMETERS = "parameters.safetensors"
+_TEXTS = ("command", "dataset", "dataset_version", "dataset_sha256", "circuit_sha256")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +109,7 @@ class EnsembleRecord:
         return self.dataset if self.dataset_version in self.dataset else f"{self.dataset} {self.dataset_version}"
 
     def write(self, folder: Path) -> None:
-        """Writes both files, the manifest last: a folder without one is no ensemble.
+        """Writes its files, the manifest last: a folder without one is no ensemble.
 
         Raises:
             RunFolderError: the folder holds an ensemble already, or cannot be written.
@@ -112,6 +117,7 @@ class EnsembleRecord:
         if (folder / MANIFEST).exists():
             raise RunFolderError(f"{folder}: holds an ensemble already; choose another folder or remove it.")
         atomic.make_folder(folder)
+        atomic.start_checksums(folder)
         write_parameters(folder / PARAMETERS, {name: torch.as_tensor(array) for name, array in self.values.items()})
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("values", "members")}
         content |= {"format": FORMAT, "format_version": FORMAT_VERSION}
@@ -127,10 +133,14 @@ class EnsembleRecord:
             RunFolderError: no such ensemble, a damaged one, or one of a newer format version.
         """
         path = folder / MANIFEST
-        content = _json_object(path)
+        if not path.exists() and not (folder / files.NAME).exists():
+            raise RunFolderError(f"{path}: no such file; {folder} is not the folder of an ensemble.")
+        content = read_object(path)
         if content.pop("format", None) != FORMAT:
             raise RunFolderError(f"{path}: field 'format' is missing or another, wanted {FORMAT!r}.")
-        refuse_newer(content.pop("format_version", None), FORMAT_VERSION, path=path)
+        version = content.pop("format_version", None)
+        refuse_newer(version, FORMAT_VERSION, path=path)
+        files.require(folder, promised=version >= CHECKSUMS_SINCE)
         wanted = {f.name for f in fields(cls)} - {"values"}
         if content.keys() != wanted:
             missing, unknown = sorted(wanted - content.keys()), sorted(content.keys() - wanted)
@@ -138,12 +148,10 @@ class EnsembleRecord:
                 f"{path}: fields missing: {missing or 'none'}, unknown: {unknown or 'none'}; one of an older format "
                 "version has to be collected again from its runs (connectome-sim ensemble)."
             )
-        try:
-            content["members"] = tuple(_member(member) for member in content["members"])
-            content["names"] = {family: tuple(names) for family, names in content["names"].items()}
-            content["failed_seeds"] = tuple(content["failed_seeds"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunFolderError(f"{path}: damaged ({type(error).__name__}: {error}).") from error
+        _check_kinds(content, path)
+        content["members"] = tuple(_member(path, k, member) for k, member in enumerate(content["members"]))
+        content["names"] = {family: tuple(names) for family, names in content["names"].items()}
+        content["failed_seeds"] = tuple(content["failed_seeds"])
         values = {name: tensor.numpy() for name, tensor in read_parameters(folder / PARAMETERS).items()}
         try:
             return cls(values=values, **content)
@@ -151,21 +159,35 @@ class EnsembleRecord:
             raise RunFolderError(f"{folder}: {error}") from error
 
 
-def _member(content: Mapping[str, Any]) -> MemberRecord:
-    metrics = {name: math.nan if value is None else float(value) for name, value in content["metrics"].items()}
-    return MemberRecord(seed=int(content["seed"]), succeeded=bool(content["succeeded"]), metrics=metrics)
+def _check_kinds(content: Mapping[str, Any], path: Path) -> None:
+    texts: dict[str, type] = dict.fromkeys(_TEXTS, str)
+    kinds = texts | {"config": dict, "names": dict, "types": dict, "versions": dict, "members": list}
+    within: dict[str, type] = {"names": list, "types": int, "versions": str}
+    for name, kind in {**kinds, "failed_seeds": list}.items():
+        if not isinstance(content[name], kind):
+            raise _wrong(path, name, content[name], kind.__name__)
+    for name, kind in within.items():
+        for key, value in content[name].items():
+            if not isinstance(value, kind) or (kind is list and not all(isinstance(item, str) for item in value)):
+                raise _wrong(path, f"{name}.{key}", value, kind.__name__)
+    if not (content["commit"] is None or isinstance(content["commit"], str)):
+        raise _wrong(path, "commit", content["commit"], "str or null")
+    if not all(type(seed) is int for seed in content["failed_seeds"]):
+        raise _wrong(path, "failed_seeds", content["failed_seeds"], "whole numbers")
 
 
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RunFolderError(f"{path}: no such file; {path.parent} is not the folder of an ensemble.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunFolderError(f"{path}: cannot be read ({error}).") from error
-    if not isinstance(content, dict):
-        raise RunFolderError(f"{path}: wanted a JSON object, got {type(content).__name__}.")
-    return content
+def _member(path: Path, number: int, content: object) -> MemberRecord:
+    place = f"members.{number}"
+    if not isinstance(content, dict) or content.keys() != {f.name for f in fields(MemberRecord)}:
+        raise _wrong(path, place, content, "seed, succeeded and metrics")
+    for name, kind in (("seed", int), ("succeeded", bool), ("metrics", dict)):
+        if type(content[name]) is not kind:
+            raise _wrong(path, f"{place}.{name}", content[name], kind.__name__)
+    return MemberRecord(**{**content, "metrics": numbers(content["metrics"], path=path, place=f"{place}.metrics.")})
+
+
+def _wrong(path: Path, place: str, value: object, wanted: str) -> RunFolderError:
+    return RunFolderError(f"{path}: {place} is {str(value)[:100]!r}, wanted {wanted}; the file is damaged.")
 
 
 def _without_nan(content: Any) -> Any:

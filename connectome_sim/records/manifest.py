@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any, Literal, get_args
 
 from connectome_sim import __version__
 from connectome_sim.errors import RunFolderError
+from connectome_sim.records.text import parse_object
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: the folder has checksums, the manifest has notes
+CHECKSUMS_SINCE = 2
 
 RunStatus = Literal["running", "succeeded", "failed"]
 
@@ -40,6 +43,7 @@ class Manifest:
         wall_time_s: duration of the run, s; None while it runs.
         status: running, succeeded or failed.
         reason: why it failed; empty otherwise.
+        notes: what else a reader has to know, e.g. that a damaged checkpoint was passed over.
     """
 
     verb: str = "fit"
@@ -55,6 +59,7 @@ class Manifest:
     wall_time_s: float | None = None
     status: RunStatus = "running"
     reason: str = ""
+    notes: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 
     @classmethod
@@ -81,22 +86,57 @@ class Manifest:
         """Reads ``manifest.json``; ``path`` is for messages only.
 
         Raises:
-            RunFolderError: not JSON, a field missing or unknown, or a newer format version.
+            RunFolderError: not JSON, a field missing, unknown or of another type, or a newer format version.
         """
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise RunFolderError(f"{path}: line {error.lineno}: not JSON ({error.msg}).") from error
-        if not isinstance(content, dict):
-            raise RunFolderError(f"{path}: wanted a JSON object, got {type(content).__name__}.")
+        content = parse_object(text, path=path)
         refuse_newer(content.get("format_version"), FORMAT_VERSION, path=path)
+        if content["format_version"] < CHECKSUMS_SINCE:
+            content.setdefault("notes", [])
         wanted = {f.name for f in fields(cls)}
         if content.keys() != wanted:
             missing, unknown = sorted(wanted - content.keys()), sorted(content.keys() - wanted)
             raise RunFolderError(f"{path}: fields missing: {missing or 'none'}, unknown: {unknown or 'none'}.")
         if content["status"] not in get_args(RunStatus):
             raise RunFolderError(f"{path}: status is {content['status']!r}, wanted one of {get_args(RunStatus)}.")
-        return cls(**content)
+        for name, (holds, words) in _KINDS.items():
+            if not holds(content[name]):
+                raise RunFolderError(f"{path}: {name} is {str(content[name])[:100]!r}, wanted {words}.")
+        return cls(**{**content, "notes": tuple(content["notes"])})
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_duration(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and 0 <= value < math.inf)
+
+
+def _texts_by_name(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _numbers_by_name(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_whole, value.values()))
+
+
+def _some_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_TEXTS = ("verb", "dataset", "dataset_version", "dataset_sha256", "config_sha256", "solver", "started", "reason")
+_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    **{name: (_is_text, "text") for name in _TEXTS},
+    "commit": (lambda value: value is None or _is_text(value), "text or null"),
+    "seeds": (_numbers_by_name, "whole numbers by name"),
+    "versions": (_texts_by_name, "texts by name"),
+    "wall_time_s": (_is_duration, "seconds or null"),
+    "notes": (_some_texts, "a list of texts"),
+}
 
 
 def refuse_newer(version: object, known: int, *, path: Path) -> None:

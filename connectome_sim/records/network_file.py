@@ -4,8 +4,10 @@ The equation, with rate r [N], omega the angular velocity in rad/s and phi the a
 
     time_constant * dr/dt = -r + phi(weights @ r + bias + velocity_input * omega)
 
-Positive omega increases the decoded heading, angle( sum over EPG of r * exp(i ring_angle) ). The root attribute ``content_sha256`` is
-the digest of the rest (`connectome_sim.connectome.io.hdf5_tree.Tree.digest`); a file of an older version has none.
+Positive omega increases the decoded heading, angle( sum over EPG of r * exp(i ring_angle) ).
+
+The root attribute ``content_sha256`` is the digest of the rest (`connectome_sim.connectome.io.hdf5_tree`); a file of
+an older version has none.
 """
 
 from __future__ import annotations

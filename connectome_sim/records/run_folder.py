@@ -1,33 +1,36 @@
 """The folder of a run: where each file lies, and how it is written and read. Knows no model, solver or figure.
 
-Layout (format version 1)::
+Layout (format version 2; version 1 has no checksums)::
 
-    .hydra/  manifest.json  connectome.h5  parameters.safetensors  network.h5
+    .hydra/  SHA256SUMS  manifest.json  connectome.h5  parameters.safetensors  network.h5
     history.csv  metrics.json  evaluation.h5  analysis.json  analysis.h5  checkpoints/  figures/  report.html
 
-Any other ``*.csv`` beside them is a table that the report shows.
+Any other ``*.csv`` beside them is a table that the report shows. ``SHA256SUMS`` lists every file but itself and logs;
+every reader checks it.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from connectome_sim import files
 from connectome_sim.errors import RunFolderError
 from connectome_sim.records import atomic
 from connectome_sim.records.checkpoint import read_checkpoint, write_checkpoint
-from connectome_sim.records.manifest import Manifest, RunStatus
+from connectome_sim.records.manifest import CHECKSUMS_SINCE, Manifest, RunStatus
+from connectome_sim.records.text import number, numbers, read_object, read_table, read_text, write_table
 
 Row = Mapping[str, Any]  # name -> number, NumPy scalar or tensor of one element; anything else is refused
 
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LOG = logging.getLogger("connectome_sim")
 _CHECKPOINT = re.compile(r"step_(\d{8})\.safetensors")
 
 
@@ -59,6 +62,7 @@ class RunFolder:
         folder = cls(path)
         for part in (folder.checkpoints, folder.figures):
             atomic.make_folder(part)
+        atomic.start_checksums(path)
         folder.write_manifest(manifest)
         return folder
 
@@ -67,10 +71,10 @@ class RunFolder:
         """Opens an existing run folder.
 
         Raises:
-            RunFolderError: not a run folder, or one of a newer format version.
+            RunFolderError: not a run folder, one of a newer format version, or one that lost its checksums.
         """
         folder = cls(Path(path))
-        folder.manifest()
+        files.require(folder.path, promised=folder.manifest().format_version >= CHECKSUMS_SINCE)
         return folder
 
     @property
@@ -120,9 +124,13 @@ class RunFolder:
             RunFolderError: it is damaged.
         """
         path = self.analysis.with_suffix(".json")
-        if not path.exists():
+        if not files.exists(path):
             return {}
-        return _read_object(path)
+        content = read_object(path)
+        for name, value in content.items():
+            if isinstance(value, (dict, list)):
+                raise RunFolderError(f"{path}: {name} is a {type(value).__name__}, wanted a number, text or null.")
+        return content
 
     def write_findings(self, content: Mapping[str, Any]) -> Path:
         """Replaces ``analysis.json``; None stands for a number that does not exist."""
@@ -137,15 +145,11 @@ class RunFolder:
             RunFolderError: one that cannot be read, or has a row of another length.
         """
         paths = sorted(path for path in self.path.glob("*.csv") if path.name != "history.csv")
-        return {path.stem: _table(path) for path in paths}
+        return {path.stem: read_table(path)[1] for path in paths}
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, str]]) -> None:
         """Replaces ``NAME.csv``; columns are those of the first row."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        atomic.write_text(self.path / f"{name}.csv", text.getvalue())
+        write_table(self.path / f"{name}.csv", list(rows[0]) if rows else [], rows)
 
     def manifest(self) -> Manifest:
         """The manifest as it stands.
@@ -153,7 +157,8 @@ class RunFolder:
         Raises:
             RunFolderError: there is none (not a run folder), it is damaged or of a newer format version.
         """
-        return Manifest.from_json(_read_text(self.path / "manifest.json"), path=self.path / "manifest.json")
+        path = self.path / "manifest.json"
+        return Manifest.from_json(read_text(path, most=files.JSON_BYTES), path=path)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replaces ``manifest.json``."""
@@ -163,36 +168,32 @@ class RunFolder:
         """Records how the run ended."""
         self.write_manifest(self.manifest().finished(status=status, reason=reason, wall_time_s=wall_time_s))
 
+    def note(self, text: str) -> None:
+        """Adds a note to the manifest."""
+        manifest = self.manifest()
+        self.write_manifest(replace(manifest, notes=(*manifest.notes, text)))
+
     def history(self) -> list[dict[str, float]]:
         """Rows of ``history.csv``, oldest first; a column a row did not have is absent from it."""
         path = self.path / "history.csv"
-        if not path.exists():
+        if not files.exists(path):
             return []
-        rows = csv.DictReader(io.StringIO(_read_text(path)))
-        try:
-            return [{name: float(value) for name, value in row.items() if value} for row in rows]
-        except (TypeError, ValueError) as error:
-            raise RunFolderError(f"{path}: line {rows.line_num}: not a row of numbers ({error}).") from error
+        _, rows = read_table(path)
+        return [
+            {name: number(value, path=path, place=f"line {line}, {name}") for name, value in row.items() if value}
+            for line, row in enumerate(rows, 2)
+        ]
 
     def write_history(self, rows: Sequence[Row]) -> None:
         """Replaces ``history.csv``; its columns are the union over rows. Numbers read back exactly."""
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: repr(_number(value)) for name, value in row.items()} for row in rows)
-        atomic.write_text(self.path / "history.csv", text.getvalue())
+        texts = [{name: repr(_number(value)) for name, value in row.items()} for row in rows]
+        write_table(self.path / "history.csv", columns, texts)
 
     def metrics(self) -> dict[str, float]:
         """``metrics.json``: name with unit -> number, NaN where it holds null. Empty where nothing was measured yet."""
         path = self.path / "metrics.json"
-        if not path.exists():
-            return {}
-        content = _read_object(path)
-        for name, value in content.items():
-            if value is not None and not isinstance(value, (int, float)):
-                raise RunFolderError(f"{path}: {name} is {value!r}, wanted a number or null.")
-        return {name: math.nan if value is None else float(value) for name, value in content.items()}
+        return numbers(read_object(path), path=path) if files.exists(path) else {}
 
     def write_metrics(self, metrics: Row) -> None:
         """Replaces ``metrics.json``. A number that is not finite is written as null.
@@ -211,29 +212,45 @@ class RunFolder:
         """Writes the state after ``step`` to ``checkpoints/`` and removes all but the newest ``keep``."""
         path = self.checkpoints / f"step_{step:08d}.safetensors"
         write_checkpoint(path, state)
-        for _, old in self._checkpoint_files()[:-keep]:
-            try:
-                old.unlink(missing_ok=True)
-            except OSError as error:
-                raise atomic.failure("remove", old, error) from error
+        present = self._checkpoint_files()
+        earlier = [old for number, old in present if number <= step]
+        later = [old for number, old in present if number > step]  # of a run that went on from a step before them
+        for old in (*earlier[:-keep], *later):
+            atomic.remove(old)
         return path
 
-    def last_checkpoint(self) -> tuple[int, Any]:
-        """Step and state of the newest checkpoint.
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, whole or not, or one is listed."""
+        return bool(self._checkpoint_files())
+
+    def last_checkpoint(self, *, say: Callable[[str], None] = _LOG.warning) -> tuple[int, Any]:
+        """Step and state of the newest checkpoint that is whole.
+
+        Args:
+            say: told of each newer one that is damaged.
 
         Raises:
-            RunFolderError: there is none, or it is damaged.
+            RunFolderError: there is none, or none is whole.
         """
-        files = self._checkpoint_files()
-        if not files:
+        damaged: list[RunFolderError] = []
+        for step, path in reversed(self._checkpoint_files()):
+            try:
+                state = read_checkpoint(path)
+            except RunFolderError as error:
+                damaged.append(error)
+                continue
+            for reason in damaged:
+                say(f"damaged checkpoint passed over, the run goes on from step {step}: {reason}")
+            return step, state
+        if not damaged:
             raise RunFolderError(f"{self.checkpoints}: no checkpoint to resume from; start the run anew.")
-        step, path = files[-1]
-        return step, read_checkpoint(path)
+        raise damaged[0]
 
     def _checkpoint_files(self) -> list[tuple[int, Path]]:
-        if not self.checkpoints.is_dir():
-            return []
-        matches = ((_CHECKPOINT.fullmatch(p.name), p) for p in self.checkpoints.iterdir())
+        present = [path.name for path in self.checkpoints.glob("*")]
+        names = {*present, *files.listed(self.path, self.checkpoints.name)}
+        matches = ((_CHECKPOINT.fullmatch(name), self.checkpoints / name) for name in names)
         return sorted((int(match[1]), path) for match, path in matches if match)
 
 
@@ -245,32 +262,3 @@ def _number(value: object) -> int | float:
     if isinstance(item, float):
         return item
     raise RunFolderError(f"a table of numbers got {value!r} ({type(value).__name__}).")
-
-
-def _table(path: Path) -> list[dict[str, str]]:
-    lines = list(csv.reader(io.StringIO(_read_text(path))))
-    header = lines[0] if lines else []
-    if short := next((number for number, line in enumerate(lines, 1) if len(line) != len(header)), 0):
-        raise RunFolderError(f"{path}: line {short}: wanted {len(header)} fields.")
-    return [dict(zip(header, line, strict=True)) for line in lines[1:]]
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise RunFolderError(f"{path}: line {error.lineno}: not JSON ({error.msg}).") from error
-    if not isinstance(content, dict):
-        raise RunFolderError(f"{path}: wanted a JSON object, got {type(content).__name__}.")
-    return content
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if not path.parent.exists():
-            raise RunFolderError(f"{path.parent}: no such folder.") from error
-        raise RunFolderError(f"{path}: no such file; {path.parent} is not a complete run folder.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunFolderError(f"{path}: cannot be read ({error}).") from error

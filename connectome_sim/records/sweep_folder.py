@@ -1,14 +1,13 @@
 """The folder of a sweep: where each file lies, and how it is written and read. Knows no network and no statistics.
 
-Layout (format version 1)::
+Layout (format version 2; version 1 has no checksums)::
 
-    manifest.json  config.yaml  cases.csv  summary.csv  literature.csv  arrays/  refits/  figures/  report.html
+    SHA256SUMS  manifest.json  config.yaml  cases.csv  summary.csv  literature.csv
+    arrays/  refits/  figures/  report.html
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -17,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from connectome_sim import files
 from connectome_sim.errors import RunFolderError
 from connectome_sim.records import atomic
 from connectome_sim.records.arrays import read_arrays, write_arrays
-from connectome_sim.records.manifest import Manifest
+from connectome_sim.records.manifest import CHECKSUMS_SINCE, Manifest
+from connectome_sim.records.text import Table, read_table, read_text, write_table
 
 LONGEST = 100  # characters of a name that go into that of a file (chosen)
-
-Table = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class SweepFolder:
         atomic.make_folder(folder.path, exist_ok=False)
         for part in (folder.arrays, folder.figures):
             atomic.make_folder(part)
+        atomic.start_checksums(folder.path)
         atomic.write_text(folder.path / "config.yaml", config)
         folder.write_manifest(manifest)
         return folder
@@ -53,11 +53,13 @@ class SweepFolder:
         """Opens an existing sweep folder.
 
         Raises:
-            RunFolderError: not the folder of a sweep, or one of a newer format version.
+            RunFolderError: not the folder of a sweep, one of a newer format version, or one that lost its checksums.
         """
         folder = cls(Path(path))
-        if folder.manifest().verb != "ablate":
-            raise RunFolderError(f"{path}: is the folder of a {folder.manifest().verb!r}, wanted that of a sweep")
+        manifest = folder.manifest()
+        files.require(folder.path, promised=manifest.format_version >= CHECKSUMS_SINCE)
+        if manifest.verb != "ablate":
+            raise RunFolderError(f"{path}: is the folder of a {manifest.verb!r}, wanted that of a sweep")
         return folder
 
     @property
@@ -83,10 +85,7 @@ class SweepFolder:
     def manifest(self) -> Manifest:
         """Reads ``manifest.json``."""
         path = self.path / "manifest.json"
-        try:
-            return Manifest.from_json(path.read_text(encoding="utf-8"), path=path)
-        except OSError as error:
-            raise RunFolderError(f"{path}: cannot be read ({error}); {self.path} is no sweep folder") from error
+        return Manifest.from_json(read_text(path, most=files.JSON_BYTES), path=path)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replaces ``manifest.json``."""
@@ -103,26 +102,16 @@ class SweepFolder:
             RunFolderError: it cannot be read, or has other columns or a row of another length.
         """
         path = self.path / f"{name}.csv"
-        if not path.exists():
+        if not files.exists(path):
             return []
-        try:
-            with open(path, encoding="utf-8", newline="") as file:
-                header, *lines = list(csv.reader(file))
-        except (OSError, ValueError, csv.Error) as error:
-            raise RunFolderError(f"{path}: cannot be read ({error})") from error
+        header, rows = read_table(path)
         if columns is not None and header != list(columns):
             raise RunFolderError(f"{path}: got columns {header}, wanted {list(columns)}")
-        if short := next((number for number, line in enumerate(lines, 2) if len(line) != len(header)), 0):
-            raise RunFolderError(f"{path}: line {short}: wanted {len(header)} fields")
-        return [dict(zip(header, line, strict=True)) for line in lines]
+        return rows
 
     def write_table(self, name: str, columns: Sequence[str], rows: Table) -> None:
         """Replaces ``NAME.csv``."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        atomic.write_text(self.path / f"{name}.csv", text.getvalue())
+        write_table(self.path / f"{name}.csv", columns, rows)
 
     def write_arrays(self, case: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keeps the arrays of a case."""
@@ -131,7 +120,7 @@ class SweepFolder:
     def read_arrays(self, case: str) -> dict[str, np.ndarray]:
         """The arrays of a case; empty where none were kept."""
         path = self._arrays_of(case)
-        return read_arrays(path) if path.exists() else {}
+        return read_arrays(path) if files.exists(path) else {}
 
     def _arrays_of(self, case: str) -> Path:
         return self.arrays / f"{slug(case)}.h5"

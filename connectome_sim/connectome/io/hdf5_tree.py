@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -116,9 +117,9 @@ class Tree:
                 say_once(f"{self.path}: carries no checksum; damage since it was written may go unnoticed")
         elif wanted != self.digest:
             raise error(
-                f"{self.path}: got content with SHA-256 {self.digest}, wanted {wanted} (its attribute {DIGEST!r}): it was "
-                "changed or damaged after it was written; restore it from a copy, or, if the change is meant, remove the "
-                "attribute"
+                f"{self.path}: got content with SHA-256 {self.digest}, wanted {wanted} (its attribute {DIGEST!r}): it "
+                "was changed or damaged after it was written; restore it from a copy, or, if the change is meant, "
+                "remove the attribute"
             )
 
 
@@ -217,7 +218,7 @@ def _checked_size(item: h5py.Dataset, name: str, file_bytes: int) -> int:
         raise DataError(f"/{name}: type {item.dtype}, wanted numbers, truth values or text")
     if item.shape is None:
         raise DataError(f"/{name}: has no shape")
-    size, stored = int(item.id.get_space().get_simple_extent_npoints()) * item.dtype.itemsize, item.id.get_storage_size()
+    size, stored = math.prod(item.shape) * item.dtype.itemsize, item.id.get_storage_size()
     most = stored * (DENSEST if filters else 1)
     if stored > file_bytes or size > most or size > MOST_BYTES:
         raise DataError(f"/{name}: claims shape {item.shape}, {size} bytes, of which {stored} are stored")
@@ -229,7 +230,9 @@ def _array(item: h5py.Dataset, name: str) -> np.ndarray:
         texts = np.asarray(item.asstr()[()], dtype=object)
         longest = max(map(len, texts.ravel().tolist()), default=0)
         if 4 * longest * texts.size > MOST_BYTES:
-            raise DataError(f"/{name}: {texts.size} texts of up to {longest} letters, wanted {MOST_BYTES} bytes or less")
+            raise DataError(
+                f"/{name}: {texts.size} texts of up to {longest} letters, wanted {MOST_BYTES} bytes at most"
+            )
         return np.array(texts.tolist(), dtype=str).reshape(item.shape)
     array = np.asarray(item[()])
     if array.shape != item.shape:
