@@ -97,8 +97,8 @@ def _checked(path: Path, root: Path, sums: Sums, *, most: int, error: type[Conne
     if found not in wanted:
         raise error(
             f"{path}: got SHA-256 {found}, wanted {' or '.join(sorted(wanted))} ({NAME}): it was changed or damaged "
-            f"after it was written; restore it from a copy or make it again, or, if the change is meant, correct "
-            f"{root / NAME}"
+            f"after it was written; restore it from a copy, or remove it and its line in {NAME} and make it again, or, "
+            "if the change is meant, correct its line"
         )
     return Content(content, vouched=True)
 

@@ -168,7 +168,8 @@ def _check_kinds(content: Mapping[str, Any], path: Path) -> None:
             raise _wrong(path, name, content[name], kind.__name__)
     for name, kind in within.items():
         for key, value in content[name].items():
-            if not isinstance(value, kind) or (kind is list and not all(isinstance(item, str) for item in value)):
+            texts_only = not isinstance(value, list) or all(isinstance(item, str) for item in value)
+            if not isinstance(value, kind) or not texts_only:
                 raise _wrong(path, f"{name}.{key}", value, kind.__name__)
     if not (content["commit"] is None or isinstance(content["commit"], str)):
         raise _wrong(path, "commit", content["commit"], "str or null")

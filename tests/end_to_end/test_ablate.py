@@ -15,7 +15,7 @@ import pytest
 
 from connectome_sim.cli import main
 from connectome_sim.figures.sweep import SavedSweep, wanted_figures
-from connectome_sim.records import SweepFolder
+from connectome_sim.records import SweepFolder, atomic
 from tests.fitted import run_folder
 
 TINY = [
@@ -110,9 +110,9 @@ def test_whatever_was_written_when_a_sweep_stopped_it_goes_on_to_the_same_bytes(
     out = tmp_path / "stopped"
     shutil.copytree(finished, out)
     lines = (out / "cases.csv").read_bytes().splitlines(keepends=True)
-    (out / "cases.csv").write_bytes(b"".join(lines[: 1 + rows]))
+    atomic.write_bytes(out / "cases.csv", b"".join(lines[: 1 + rows]))
     for name in ("summary.csv", "literature.csv"):
-        (out / name).unlink()
+        atomic.remove(out / name)
     assert main(["ablate", f"run={runs}", f"out={out}", "ablation.literature=true", *TINY]) == 0
     for name in ("cases.csv", "summary.csv", "literature.csv"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()

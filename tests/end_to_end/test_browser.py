@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from connectome_sim.build.reporting import write_report
 from connectome_sim.figures.all import draw_all
-from connectome_sim.records import RunFolder, RunStatus
+from connectome_sim.records import RunFolder, RunStatus, atomic
 from tests.unit.test_figures import finished_run
 from tests.unit.test_report import run_with_tables
 
@@ -42,9 +42,9 @@ def run(tmp_path: Path) -> RunFolder:
     folder = finished_run(tmp_path / "run")
     (folder.path / ".hydra").mkdir()
     config = run_with_tables(tmp_path / "other").path / ".hydra" / "config.yaml"
-    (folder.path / ".hydra" / "config.yaml").write_text(config.read_text())
+    atomic.write_text(folder.path / ".hydra" / "config.yaml", config.read_text())
     draw_all(folder, formats=("png",))
-    (folder.path / "scorecard.csv").write_text("observation,ours\na,9.5\nb,10.25\nc,\nd,-3\n")
+    atomic.write_text(folder.path / "scorecard.csv", "observation,ours\na,9.5\nb,10.25\nc,\nd,-3\n")
     return folder
 
 

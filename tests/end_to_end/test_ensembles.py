@@ -13,7 +13,7 @@ from connectome_sim.build import ensembles, load_ensemble
 from connectome_sim.cli import main
 from connectome_sim.connectome import download
 from connectome_sim.errors import ConfigError, DataError, RunFolderError
-from connectome_sim.records import EnsembleRecord, RunFolder, read_arrays, read_network
+from connectome_sim.records import EnsembleRecord, RunFolder, atomic, read_arrays, read_network
 from connectome_sim.resources import data_dir
 from tests.end_to_end.test_ablate import TINY as SHORT
 from tests.end_to_end.test_runs import TINY
@@ -46,7 +46,7 @@ def copied(made: Path, tmp_path: Path) -> Path:
 
 def edit(path: Path, **changes: object) -> None:
     content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | changes))
+    atomic.write_text(path, json.dumps(content | changes))
 
 
 def test_an_ensemble_holds_parameters_and_their_origin_and_no_neuron(runs: Path, made: Path) -> None:
@@ -197,7 +197,7 @@ def test_failed_fits_are_left_out_and_counted(runs: Path, tmp_path: Path, capsys
 
 def _another_configuration(run: Path) -> None:
     config = run / ".hydra" / "config.yaml"
-    config.write_text(config.read_text().replace("candidates: 2", "candidates: 3"))
+    atomic.write_text(config, config.read_text().replace("candidates: 2", "candidates: 3"))
 
 
 @pytest.mark.parametrize(
@@ -206,9 +206,9 @@ def _another_configuration(run: Path) -> None:
         (_another_configuration, "got configuration fit.candidates=3, wanted 2"),
         (lambda run: edit(run / "manifest.json", dataset_sha256="ab"), "got dataset_sha256 'ab', wanted"),
         (lambda run: edit(run / "manifest.json", status="running"), "got a fit that has no result"),
-        (lambda run: (run / "parameters.safetensors").unlink(), "got a fit that has no result"),
+        (lambda run: atomic.remove(run / "parameters.safetensors"), "got a fit that has no result"),
         (lambda run: shutil.copytree(run, run.with_name("twice")), "got two runs of seed 1, wanted each seed once"),
-        (lambda run: (run / "manifest.json").unlink(), "not a complete run folder"),
+        (lambda run: atomic.remove(run / "manifest.json"), "not a complete run folder"),
     ],
 )
 def test_runs_that_do_not_belong_together_are_refused(
@@ -255,7 +255,7 @@ def _renamed(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda folder: edit(folder / "manifest.json", format_version=3), RunFolderError, "update connectome-sim"),
+        (lambda folder: edit(folder / "manifest.json", format_version=4), RunFolderError, "update connectome-sim"),
         (lambda folder: edit(folder / "manifest.json", format="tarball"), RunFolderError, "field 'format'"),
         (lambda folder: edit(folder / "manifest.json", colour="red"), RunFolderError, "unknown: \\['colour'\\]"),
         (lambda folder: edit(folder / "manifest.json", members=[]), RunFolderError, "got no member"),
@@ -263,9 +263,13 @@ def _renamed(folder: Path) -> None:
         (lambda folder: edit(folder / "manifest.json", types={"EPG": 1}), DataError, "field 'types'"),
         (lambda folder: edit(folder / "manifest.json", config={"nonsense": 1}), ConfigError, "nonsense: unknown"),
         (_renamed, DataError, "parameters 'threshold': got those of"),
-        (lambda folder: (folder / "manifest.json").write_text("{"), RunFolderError, "cannot be read"),
-        (lambda folder: (folder / "manifest.json").unlink(), RunFolderError, "not the folder of an ensemble"),
-        (lambda folder: (folder / "parameters.safetensors").write_bytes(b"x"), RunFolderError, "may be truncated"),
+        (lambda folder: atomic.write_text(folder / "manifest.json", "{"), RunFolderError, "not JSON"),
+        (lambda folder: atomic.remove(folder / "manifest.json"), RunFolderError, "not the folder of an ensemble"),
+        (
+            lambda folder: atomic.write_bytes(folder / "parameters.safetensors", b"x"),
+            RunFolderError,
+            "may be truncated",
+        ),
     ],
 )
 def test_a_damaged_ensemble_is_refused(copied: Path, change, error: type[Exception], message: str) -> None:

@@ -27,7 +27,7 @@ from connectome_sim.errors import ConfigError, FitError, RunFolderError
 from connectome_sim.evaluate import restore
 from connectome_sim.fit import SpectralStart
 from connectome_sim.model import Drive
-from connectome_sim.records import RunFolder, read_arrays, read_checkpoint, read_network, read_parameters
+from connectome_sim.records import RunFolder, atomic, read_arrays, read_checkpoint, read_network, read_parameters
 from connectome_sim.solve import SolveOptions, solve
 
 # three steps on trials of 0.1 s, judged for half a second: enough to go through everything, not to learn anything
@@ -91,6 +91,7 @@ def test_a_run_leaves_all_that_the_contract_names(finished: Path) -> None:
     assert {path.name for path in (finished / ".hydra").iterdir()} == {"config.yaml", "overrides.yaml", "hydra.yaml"}
     assert {path.name for path in finished.iterdir()} == {
         ".hydra",
+        "SHA256SUMS",
         "checkpoints",
         "connectome.h5",
         "evaluation.h5",
@@ -228,7 +229,7 @@ def test_what_cannot_be_resumed_is_refused(
 
 def test_a_run_whose_configuration_was_edited_is_not_resumed(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = copied / ".hydra" / "config.yaml"
-    path.write_text(path.read_text().replace("seed: 0", "seed: 1", 1))
+    atomic.write_text(path, path.read_text().replace("seed: 0", "seed: 1", 1))
     assert main(["fit", "resume=true", f"run={copied}"]) == 1
     assert "config.yaml" in capfd.readouterr().err
 
@@ -236,9 +237,9 @@ def test_a_run_whose_configuration_was_edited_is_not_resumed(copied: Path, capfd
 @pytest.mark.parametrize("verb", ["evaluate", "figures", "export", "fit"])
 def test_a_run_of_a_newer_format_is_refused(copied: Path, verb: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = copied / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2}))
+    atomic.write_text(path, json.dumps({**json.loads(path.read_text()), "format_version": 3}))
     config = copied / ".hydra" / "config.yaml"
-    config.write_text(config.read_text() + "of_the_future: 1\n")
+    atomic.write_text(config, config.read_text() + "of_the_future: 1\n")
     more = {"export": [f"out={copied / 'out.h5'}"], "fit": ["resume=true"]}.get(verb, [])
     assert main([verb, f"run={copied}", *more]) == 1
     assert "newer" in capfd.readouterr().err
@@ -288,8 +289,8 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, capfd: pytest.
 
 def test_evaluating_again_gives_the_same_numbers_from_the_network_file_alone(copied: Path) -> None:
     before = RunFolder.open(copied).metrics()
-    (copied / "parameters.safetensors").unlink()
-    (copied / "metrics.json").unlink()
+    atomic.remove(copied / "parameters.safetensors")
+    atomic.remove(copied / "metrics.json")
     assert main(["evaluate", f"run={copied}", "progress=false"]) == 0
     after = RunFolder.open(copied).metrics()
     fitted_only = {"best_iteration", "validation_total"}
@@ -303,7 +304,7 @@ def test_runs_measured_side_by_side_are_those_measured_alone(
     runs = [tmp_path / "one", tmp_path / "other"]
     for run in runs:
         shutil.copytree(finished, run)
-        (run / "metrics.json").unlink()
+        atomic.remove(run / "metrics.json")
     assert main(["evaluate", f"run=[{','.join(map(str, runs))}]", "progress=false", "threads=2"]) == 0
     out = capfd.readouterr().out
     for run in runs:

@@ -11,7 +11,7 @@ from connectome_sim.build import run_study, studies
 from connectome_sim.cli import main
 from connectome_sim.config import StudyConfig, StudySpec, compose, to_yaml
 from connectome_sim.errors import ConfigError, RunFolderError
-from connectome_sim.records import RunFolder
+from connectome_sim.records import RunFolder, atomic
 from connectome_sim.resources import conf_dir
 from tests.end_to_end.test_runs import TINY
 
@@ -70,7 +70,7 @@ def test_a_study_that_was_stopped_fits_what_it_lacks(copied: Path, finished: Pat
     before = (kept / "manifest.json").read_bytes()
     run = RunFolder.open(begun)
     run.write_manifest(replace(run.manifest(), status="running"))
-    (begun / "metrics.json").unlink()
+    atomic.remove(begun / "metrics.json")
     shutil.rmtree(gone)
     gone.mkdir()  # stopped before its manifest was written
     assert [row["case"] for row in rows(copied)].count("E/I") == 2

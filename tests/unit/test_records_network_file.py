@@ -54,7 +54,15 @@ def test_the_file_is_what_the_contract_says(tmp_path: Path) -> None:
     # names, types and shapes by hand from the contract of network.h5 in the design notes
     write_network(tmp_path / "network.h5", [fitted(7), fitted(8)])
     with h5py.File(tmp_path / "network.h5") as file:
-        assert set(file.attrs) == {"format", "format_version", "activation", "equation", "dataset", "dataset_sha256"}
+        assert set(file.attrs) == {
+            "format",
+            "format_version",
+            "activation",
+            "equation",
+            "dataset",
+            "dataset_sha256",
+            "content_sha256",
+        }
         assert file.attrs["format"] == "connectome-sim network"
         assert file.attrs["format_version"] == 1
         assert file.attrs["activation"] == "sigmoid"
@@ -159,5 +167,5 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path: Path) -> None:
         read_network(path)
     write_network(path, [fitted()])
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(RunFolderError, match="may be truncated"):
+    with pytest.raises(RunFolderError, match="or cut off"):
         read_network(path)

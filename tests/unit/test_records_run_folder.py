@@ -43,7 +43,7 @@ def fails_with(error: int):
 
 
 def test_a_new_folder_holds_a_manifest_and_its_places(folder: RunFolder) -> None:
-    assert names(folder.path) == ["checkpoints", "figures", "manifest.json"]
+    assert names(folder.path) == ["SHA256SUMS", "checkpoints", "figures", "manifest.json"]
     assert RunFolder.open(folder.path).manifest() == folder.manifest()
 
 
@@ -75,7 +75,7 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_folder_is_not_opened(folder: RunFolder) -> None:
-    (folder.path / "manifest.json").unlink()
+    atomic.remove(folder.path / "manifest.json")
     with pytest.raises(RunFolderError, match="not a complete run folder"):
         RunFolder.open(folder.path)
     with pytest.raises(RunFolderError, match="nowhere: no such folder"):
@@ -97,11 +97,11 @@ def test_a_manifest_says_what_ran_and_how_it_ended(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    "version, message", [(2, "newer than 1"), (0, "whole number"), ("1", "whole number"), (None, "whole number")]
+    "version, message", [(3, "newer than 2"), (0, "whole number"), ("1", "whole number"), (None, "whole number")]
 )
 def test_another_format_version_is_refused(folder: RunFolder, version: object, message: str) -> None:
     path = folder.path / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": version}))
+    atomic.write_text(path, json.dumps(json.loads(path.read_text()) | {"format_version": version}))
     with pytest.raises(RunFolderError, match=message) as error:
         RunFolder.open(folder.path)
     assert "manifest.json" in str(error.value)
@@ -122,14 +122,14 @@ def test_a_damaged_manifest_is_refused_by_field(folder: RunFolder, change: dict,
         for k, v in (json.loads(path.read_text()) | change).items()
         if v is not None or k in ("commit", "wall_time_s")
     }
-    path.write_text(json.dumps(content))
+    atomic.write_text(path, json.dumps(content))
     with pytest.raises(RunFolderError, match=message):
         RunFolder.open(folder.path)
 
 
 def test_a_truncated_manifest_is_refused_by_line(folder: RunFolder) -> None:
     path = folder.path / "manifest.json"
-    path.write_text(path.read_text()[:40])
+    atomic.write_text(path, path.read_text()[:40])
     with pytest.raises(RunFolderError, match=r"manifest.json: line \d+: not JSON"):
         RunFolder.open(folder.path)
 
@@ -165,7 +165,7 @@ def test_history_reads_back_exactly_and_grows_columns(folder: RunFolder) -> None
 
 
 def test_a_history_that_is_not_numbers_is_refused_by_line(folder: RunFolder) -> None:
-    (folder.path / "history.csv").write_text("step,loss\n0,1.0\n1,high\n")
+    atomic.write_text(folder.path / "history.csv", "step,loss\n0,1.0\n1,high\n")
     with pytest.raises(RunFolderError, match="history.csv: line 3"):
         folder.history()
 
@@ -208,7 +208,7 @@ def test_a_failed_write_keeps_the_old_file_whole(
         folder.write_metrics({"a": 2.0})
     assert "metrics.json" in str(caught.value)
     assert {name: (folder.path / name).read_bytes() for name in before} == before
-    assert names(folder.path) == ["checkpoints", "figures", "manifest.json", "metrics.json"]
+    assert names(folder.path) == ["SHA256SUMS", "checkpoints", "figures", "manifest.json", "metrics.json"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
@@ -255,10 +255,12 @@ def test_parameters_read_back_equal_also_when_they_share_memory(tmp_path: Path) 
     assert torch.equal(read["gain"], base.reshape(2, 3).T) and torch.equal(read["threshold"], base[:2].double())
 
 
-@pytest.mark.parametrize("read", [read_arrays, read_parameters])
-def test_a_truncated_or_missing_file_is_named(tmp_path: Path, read) -> None:
+@pytest.mark.parametrize(
+    "read, words", [(read_arrays, "not a readable HDF5"), (read_parameters, "no safetensors file")]
+)
+def test_a_truncated_or_missing_file_is_named(tmp_path: Path, read, words: str) -> None:
     with pytest.raises(RunFolderError, match="no such file"):
         read(tmp_path / "a")
     (tmp_path / "a").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 20)
-    with pytest.raises(RunFolderError, match="not a readable"):
+    with pytest.raises(RunFolderError, match=words):
         read(tmp_path / "a")

@@ -17,7 +17,7 @@ from connectome_sim.figures.html import table
 from connectome_sim.figures.published import PUBLISHED, beside
 from connectome_sim.figures.report import report
 from connectome_sim.figures.saved import SavedRun
-from connectome_sim.records import Manifest, RunFolder
+from connectome_sim.records import Manifest, RunFolder, atomic
 
 METRICS = {"walking_error_60s_median_deg": 8.61, "walking_error_60s_p90_deg": 14.7, "bump_present_share": 1.0}
 BOUNDS = {"walking_error_60s_median_deg": (None, 25.0), "rest_drift_60s_median_deg": (None, 10.0)}
@@ -128,8 +128,8 @@ def test_whole_numbers_keep_their_digits() -> None:
 def run_with_tables(path: Path) -> RunFolder:
     folder = RunFolder.create(path, manifest("succeeded"))
     (path / ".hydra").mkdir()
-    (path / ".hydra" / "config.yaml").write_text(to_yaml(compose("fit", [f"run={path}"])))
-    (path / "scorecard.csv").write_text("observation,ours\nbump width,101.5\n")
+    atomic.write_text(path / ".hydra" / "config.yaml", to_yaml(compose("fit", [f"run={path}"])))
+    atomic.write_text(path / "scorecard.csv", "observation,ours\nbump width,101.5\n")
     folder.write_history([{"iteration": 1.0, "total": 0.5}])
     return folder
 
@@ -145,6 +145,6 @@ def test_the_report_of_a_folder_shows_its_tables_and_how_to_repeat_it(tmp_path: 
 
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     folder = run_with_tables(tmp_path / "run")
-    (folder.path / "scorecard.csv").write_text("a,b\n1\n")
+    atomic.write_text(folder.path / "scorecard.csv", "a,b\n1\n")
     with pytest.raises(RunFolderError, match="scorecard.csv: line 2: wanted 2 fields"):
         write_report(folder)
