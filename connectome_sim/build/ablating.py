@@ -19,7 +19,7 @@ from connectome_sim.ablation.members import Member, intact, transplanted
 from connectome_sim.ablation.perturbations import removed, taken
 from connectome_sim.ablation.plan import REFIT, TRANSPLANT, Case, Plan, Planned, plan, refit_case
 from connectome_sim.ablation.probes import Probes, Scored
-from connectome_sim.ablation.run import DIVERGED, FAILED, Row, columns, run
+from connectome_sim.ablation.run import DIVERGED, FAILED, OK, Row, columns, run
 from connectome_sim.ablation.statistics import Effect, summarise
 from connectome_sim.build.ensembles import load_ensemble
 from connectome_sim.build.refitting import Refits, impossible, refits
@@ -29,6 +29,7 @@ from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.figures import draw_sweep
 from connectome_sim.records import Manifest, RunFolder, SweepFolder, config_hash, read_network
+from connectome_sim.records.text import check_rows
 from connectome_sim.solve.threads import side_by_side
 from connectome_sim.tasks import generator
 
@@ -132,7 +133,7 @@ def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> Sweep
     if refit is not None:
         refit.check(planned.rows)
     folder = _folder(config, members, planned, refit)
-    rows = {row["case_id"]: row for row in folder.table("cases", columns=columns(planned))}
+    rows = _done(folder, planned)
     order = {row.id: number for number, row in enumerate(planned.rows)}
 
     def keep(row: Planned, found: Row, scored: Scored | None) -> None:
@@ -296,6 +297,24 @@ def _digest(member: Member) -> str:
     for array in (*numbers, *read):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _done(folder: SweepFolder, planned: Plan) -> dict[str, Row]:
+    """Rows of an earlier part of the sweep, by their id.
+
+    Raises:
+        RunFolderError: a row that is not of this plan, or there twice, or a measure that is no number.
+    """
+    path, rows = folder.path / "cases.csv", folder.table("cases", columns=columns(planned))
+    known = {row.id for row in planned.rows}
+    for line, row in enumerate(rows, 2):
+        if row["case_id"] not in known or row["status"] not in (OK, DIVERGED, FAILED):
+            raise RunFolderError(f"{path}: line {line}: got {row['case_id'][:100]!r}, wanted a row of this sweep")
+    check_rows(rows, (), numbers=planned.measures, path=path)
+    found = {row["case_id"]: row for row in rows}
+    if len(found) < len(rows):
+        raise RunFolderError(f"{path}: a row is there twice")
+    return found
 
 
 def _concluded(

@@ -117,7 +117,8 @@ def resume_fit(config: FitConfig, *, stop: Callable[[], bool] = lambda: False) -
     state = None
     if folder.has_checkpoint:
         state = FitState(*folder.last_checkpoint(say=partial(_say, folder)))
-    return _carry_out(config, folder, connectome, wiring(config, connectome), resume=state, stop=stop)
+    with files.blamed(folder.path, "going on"):
+        return _carry_out(config, folder, connectome, wiring(config, connectome), resume=state, stop=stop)
 
 
 def _say(folder: RunFolder, text: str) -> None:

@@ -21,13 +21,20 @@ def write_report(folder: RunFolder) -> Path:
     Raises:
         RunFolderError: a damaged file, or no configuration in the folder.
     """
+    with files.blamed(folder.path, "the report"):
+        text = _text(folder)
+    atomic.write_text(folder.report, text)
+    return folder.report
+
+
+def _text(folder: RunFolder) -> str:
     saved, bounds = SavedRun.read(folder), saved_config(folder.path).success
     pictures = {
         path.name: files.read(path, most=files.PICTURE_BYTES).data
         for path in sorted(folder.figures.glob("*"))
         if path.suffix in (".png", ".gif", ".svg")
     }
-    text = report(
+    return report(
         saved,
         scores=score_rows(saved.metrics, bounds),
         attractor=attractor_rows(saved.found),
@@ -35,8 +42,6 @@ def write_report(folder: RunFolder) -> Path:
         config=read_text(folder.path / CONFIG),
         commands=_commands(folder),
     )
-    atomic.write_text(folder.report, text)
-    return folder.report
 
 
 def _commands(folder: RunFolder) -> dict[str, str]:

@@ -115,15 +115,6 @@ def saved_config(run: Path) -> FitConfig:
     return replace(typed(FitConfig, content), run=str(run))
 
 
-class _NoAliases(yaml.SafeLoader):
-    """Plain values, each written out: what refers to another can grow without end."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias, wanted plain values")
-        return super().compose_node(parent, index)
-
-
 def saved_overrides(run: Path) -> list[str] | None:
     """What a run was started with beside the defaults, as a run folder holds it; None where it does not.
 
@@ -134,7 +125,7 @@ def saved_overrides(run: Path) -> list[str] | None:
     if not files.exists(path):
         return None
     try:
-        content = yaml.load(files.read_text(path, most=files.TEXT_BYTES), _NoAliases)
+        content = yaml.safe_load(files.read_text(path, most=files.TEXT_BYTES))
     except (RecursionError, ValueError, yaml.YAMLError) as error:
         raise RunFolderError(f"{path}: cannot be read ({error})") from error
     if not isinstance(content, list) or not all(isinstance(item, str) for item in content):

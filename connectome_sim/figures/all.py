@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
+from connectome_sim import files
 from connectome_sim.figures import attractor, physiology
 from connectome_sim.figures.activity import bump_animation, type_kymographs
 from connectome_sim.figures.circuit import circuit_graph, type_matrix
@@ -64,6 +65,11 @@ def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), process
         DataError: a damaged ``connectome.h5``.
     """
     check_formats(formats)
+    with files.blamed(run.path, "drawing"):
+        return _drawn(run, formats, processes)
+
+
+def _drawn(run: RunFolder, formats: Sequence[str], processes: int) -> list[Path]:
     saved = SavedRun.read(run)
     names = [*FIGURES, *_analysed(run, saved), ANIMATION]
     atomic.make_folder(run.figures)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from connectome_sim import circular, files
+from connectome_sim.analysis.attractor import VERDICTS
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
+from connectome_sim.errors import RunFolderError
 from connectome_sim.records import FittedNetwork, Manifest, RunFolder, read_arrays, read_network, read_scalars
 
 DRAWN = "wiring statistics"  # how the provenance of a drawn connectome begins
@@ -115,7 +117,7 @@ class SavedRun:
             metrics=run.metrics(),
             arrays=read_arrays(run.evaluation) if files.exists(run.evaluation) else {},
             parameters=read_scalars(run.parameters) if files.exists(run.parameters) else {},
-            found=run.findings(),
+            found=_findings(run),
             analysis_arrays=read_arrays(run.analysis) if files.exists(run.analysis) else {},
             tables=run.tables(),
         )
@@ -182,6 +184,14 @@ class SavedRun:
         if share == 0:
             return "no bump"
         return f"bump in {100 * share:.0f} % of trials" if share < 1 else ""
+
+
+def _findings(run: RunFolder) -> dict[str, Any]:
+    found = run.findings()
+    if found and not (found.get("verdict") in VERDICTS and isinstance(found.get("verdict_means"), str)):
+        path = run.analysis.with_suffix(".json")
+        raise RunFolderError(f"{path}: verdict is {found.get('verdict')!r}, wanted one of {', '.join(VERDICTS)}.")
+    return found
 
 
 def _all(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray] | None:

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from connectome_sim import files
 from connectome_sim.figures.headings import around, broken_at_wraps
 from connectome_sim.figures.rendering import rendered
 from connectome_sim.figures.style import (
@@ -34,8 +35,11 @@ from connectome_sim.figures.style import (
 )
 from connectome_sim.figures.sweep_report import report
 from connectome_sim.records import Manifest, SweepFolder, atomic
+from connectome_sim.records.text import check_rows
 
 CONTROL = "intact"
+_LABELS = ("case", "group", "kind", "mode", "target", "level", "member", "status")
+_OF_SUMMARY = ("group", "mode", "measure", "paired", "control_mean", "case_mean", "difference", "low", "high")
 MOST_IMAGES = 12  # kymographs that a page has room for (chosen)
 FEWEST_FOR_BOLD = 5  # networks: an interval over fewer hardly says anything (chosen)
 SMALLEST_SHARE = 0.1  # of the control that gets a full colour (chosen)
@@ -70,9 +74,12 @@ class SavedSweep:
             RunFolderError: a damaged file.
         """
         cases = folder.table("cases")
+        summary = folder.table("summary")
+        check_rows(cases, _LABELS, path=folder.path / "cases.csv")
+        check_rows(summary, _OF_SUMMARY, numbers=_OF_SUMMARY[3:], path=folder.path / "summary.csv")
         names = dict.fromkeys(row["case"] for row in cases)
         arrays = {name: found for name in names if (found := folder.read_arrays(name))}
-        return cls(folder.manifest(), cases, folder.table("summary"), folder.table("literature"), arrays)
+        return cls(folder.manifest(), cases, summary, folder.table("literature"), arrays)
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -365,8 +372,14 @@ def draw_sweep(folder: SweepFolder) -> list[Path]:
     Raises:
         RunFolderError: a damaged file, or the figures cannot be written.
     """
+    with files.blamed(folder.path, "drawing"):
+        return _drawn(folder)
+
+
+def _drawn(folder: SweepFolder) -> list[Path]:
     saved = SavedSweep.read(folder)
-    paths, images = [], {}
+    paths: list[Path] = []
+    images: dict[str, bytes] = {}
     for name, draw in wanted_figures(saved).items():
         figure = draw(saved)
         for ending in ("png", "pdf"):

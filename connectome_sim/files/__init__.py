@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectome_sim.files.checksums import NAME, listed, require, start
-from connectome_sim.files.door import Content, exists, read, read_text, remove, write
+from connectome_sim.files.door import Content, blamed, exists, read, read_text, remove, write
 from connectome_sim.files.limits import JSON_BYTES, PICTURE_BYTES, TABLE_BYTES, TEXT_BYTES
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "TABLE_BYTES",
     "TEXT_BYTES",
     "Content",
+    "blamed",
     "exists",
     "listed",
     "read",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +81,26 @@ def exists(path: Path, *, error: type[ConnectomeSimError] = RunFolderError) -> b
     if root is not None:
         _refuse_missing(path, root, Sums.read(root, error=error) or Sums(), error)
     return False
+
+
+@contextmanager
+def blamed(root: Path, what: str, *, error: type[ConnectomeSimError] = RunFolderError) -> Iterator[None]:
+    """What goes wrong inside is blamed on a folder that no checksum vouches for. In others it is a bug, and stays one.
+
+    Args:
+        root: the folder.
+        what: is done with what it holds.
+        error: raised then.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as failure:
+        if (root / NAME).exists():
+            raise
+        raise error(
+            f"{root}: {what} failed on what the folder holds ({type(failure).__name__}: {failure}); it has no "
+            "checksums, so a file there may be damaged"
+        ) from failure
 
 
 def _checked(path: Path, root: Path, sums: Sums, *, most: int, error: type[ConnectomeSimError]) -> Content:

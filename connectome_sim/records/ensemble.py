@@ -133,7 +133,7 @@ class EnsembleRecord:
             RunFolderError: no such ensemble, a damaged one, or one of a newer format version.
         """
         path = folder / MANIFEST
-        if not path.exists() and not (folder / files.NAME).exists():
+        if not files.exists(path):
             raise RunFolderError(f"{path}: no such file; {folder} is not the folder of an ensemble.")
         content = read_object(path)
         if content.pop("format", None) != FORMAT:

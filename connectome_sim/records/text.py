@@ -118,3 +118,16 @@ def number(text: str, *, path: Path, place: str) -> float:
         return float(text or "nan")
     except ValueError as error:
         raise RunFolderError(f"{path}: {place}: got {text[:100]!r}, wanted a number.") from error
+
+
+def check_rows(rows: Table, columns: Sequence[str], *, numbers: Sequence[str] = (), path: Path) -> None:
+    """Make sure that a table has some columns, and numbers or nothing in some of these.
+
+    Raises:
+        RunFolderError: it does not; file, line and column are named.
+    """
+    for line, row in enumerate(rows, 2):
+        if missing := [name for name in columns if name not in row]:
+            raise RunFolderError(f"{path}: column {missing[0]!r} is missing; the file is damaged.")
+        for name in numbers:
+            number(row[name], path=path, place=f"line {line}, {name}")

@@ -100,5 +100,5 @@ def test_the_table_keeps_what_is_published(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="physiology tables"):
+    with pytest.raises(RunFolderError, match="scorecard.csv: no such file"):
         SavedPhysiology.read(tmp_path, "")
