@@ -119,6 +119,8 @@ def root_of(path: Path) -> Path | None:
 
 def _is_ours(path: Path) -> bool:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with open(path, "rb") as file:
             return file.read(len(_HEADER)) == _HEADER.encode()
     except OSError:

@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -142,6 +143,7 @@ def read(path: Path, *, error: type[ConnectomeSimError]) -> Tree:
 
 def probe(data: bytes) -> None:
     """What the other process does: the same reading, that this one may end it."""
+    signal.alarm(math.ceil(PROBE_S) + 1)  # by the system, if whoever asked is gone
     try:
         _opened(data)
     except Exception:  # the process that asked reads it again and says what is wrong
