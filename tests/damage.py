@@ -136,7 +136,7 @@ def _work(root: Path, wanted: list[Case]) -> None:
             undamaged[case.kind, case.mode] = fingerprint(read_kind(case.kind, folder))
         path = folder / KINDS[case.kind].path
         kept, rng = path.read_bytes(), random.Random(f"{case.kind} {case.number}")
-        what = damage(path, rng, others=[folder / kind.path for kind in KINDS.values()])
+        what = damage(path, rng, others=[folder / k.path for k in KINDS.values() if case.mode in k.modes])
         found, words = outcome_of(lambda: read_kind(case.kind, folder), undamaged[case.kind, case.mode])  # noqa: B023
         _remove(path)
         path.write_bytes(kept)

@@ -22,9 +22,9 @@ from connectome_sim.connectome.io import hdf5
 from connectome_sim.connectome.io.hdf5_tree import DIGEST
 from connectome_sim.connectome.io.matrix import from_matrix
 from connectome_sim.errors import RunFolderError
-from connectome_sim.files import NAME
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.sweep import SavedSweep
+from connectome_sim.files import NAME
 from connectome_sim.records import (
     EnsembleRecord,
     FittedNetwork,
@@ -39,6 +39,7 @@ from connectome_sim.records import (
     write_network,
     write_parameters,
 )
+from connectome_sim.records.sweep_folder import slug
 
 N = 6
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
@@ -104,7 +105,12 @@ def _run(path: Path) -> None:
     folder.write_findings(found)
     folder.write_table("ensemble_scores", [{"seed": "1", "error": "3.5"}, {"seed": "2", "error": "4.5"}])
     for step in (10, 20):
-        state = {"weight": torch.arange(6.0) + step, "history": [{"total": 0.5}], "best": -float("inf"), "n": (step, "a")}
+        state = {
+            "weight": torch.arange(6.0) + step,
+            "history": [{"total": 0.5}],
+            "best": -float("inf"),
+            "n": (step, "a"),
+        }
         folder.write_checkpoint(step, state)
     atomic.write_bytes(folder.figures / "weight_matrix.png", PICTURE)
     folder.finish(status="succeeded", wall_time_s=12.5)
@@ -176,7 +182,7 @@ def _ensemble_of(root: Path) -> object:
     return EnsembleRecord.read(root / "ensemble")
 
 
-_ARRAYS = "sweep/arrays/intact_" + f"{__import__('zlib').crc32(b'intact'):08x}.h5"
+_ARRAYS = f"sweep/arrays/{slug('intact')}.h5"
 
 KINDS: Mapping[str, Kind] = {
     "manifest.json": Kind("run/manifest.json", _of_run(lambda run: run.manifest())),
