@@ -25,6 +25,7 @@ from connectome_sim.model.parameters import Parameters, ParameterSpec
 from connectome_sim.model.rate import RateNetwork
 from connectome_sim.model.wiring import Wiring
 from connectome_sim.solve import SolveOptions
+from connectome_sim.solve.subnormals import subnormals_flushed
 from connectome_sim.solve.threads import side_by_side
 from connectome_sim.tasks import generator
 
@@ -173,6 +174,7 @@ def _check(terms: Terms, spec: ParameterSpec, solve: SolveOptions) -> None:
         )
 
 
+@subnormals_flushed()
 def _first_total(candidate: tuple[Parameters, Objective]) -> float:
     """Total on the first batch; infinite where its trials diverge."""
     parameters, objective = candidate
@@ -292,6 +294,7 @@ class _Loop:
     def finished(self) -> bool:
         return self._stopped_early or self.iteration >= self._options.n_iterations
 
+    @subnormals_flushed()
     def advance(self) -> Row:
         """One iteration: a step, and a validation where it is due."""
         index = self._options.stage_at(self.iteration)

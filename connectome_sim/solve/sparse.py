@@ -21,6 +21,7 @@ from connectome_sim.solve.buffers import buffer
 from connectome_sim.solve.compiled import ACTIVATION_CODES, activate, announce, compiled, compiled_alone, slope
 from connectome_sim.solve.problem import Gradients, Problem, Tape
 from connectome_sim.solve.rows import load, store, weighted_sum, width, zero
+from connectome_sim.solve.subnormals import flush_subnormals, restore
 from connectome_sim.solve.threads import share
 
 _DTYPES = (torch.float32, torch.float64)
@@ -237,6 +238,7 @@ def _integrate(
     n_stages = len(stage_weights)
     states = np.zeros((n_stages + 1, n, lanes), rates.dtype)  # of the stages of a step, and the next step's first
     base, velocity = np.zeros((n, lanes), rates.dtype), np.zeros((1, lanes), rates.dtype)
+    mode = flush_subnormals()
     for lane in range(used):
         for i in range(n):
             states[0, i, lane] = initial[first_trial + lane, i]
@@ -267,6 +269,7 @@ def _integrate(
     for lane in range(used):
         for i in range(n):
             final[first_trial + lane, i] = states[0, i, lane]
+    restore(mode)
 
 
 @compiled
@@ -340,6 +343,7 @@ def _reverse(
     # gains and what goes to them by type pair, presynaptic type first
     gain_onto, gain_part = gain.T.copy().ravel(), np.zeros((n_types * n_types, lanes), dtype)
     velocity = np.zeros((1, lanes), dtype)
+    mode = flush_subnormals()
     for lane in range(used):
         for i in range(n):
             adjoint[i, lane] = grad_final[first_trial + lane, i]
@@ -388,6 +392,7 @@ def _reverse(
         if lane < used:
             for i in range(n):
                 initial_gradient[first_trial + lane, i] = adjoint[i, lane]
+    restore(mode)
 
 
 @compiled

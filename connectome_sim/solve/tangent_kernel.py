@@ -15,6 +15,7 @@ from numba import njit
 
 from connectome_sim.solve.compiled import compiled
 from connectome_sim.solve.rows import load, store, weighted_sum
+from connectome_sim.solve.subnormals import flush_subnormals, restore
 
 # Sums may be reordered. Infinities and NaN keep their meaning: a trial that diverged must show.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -68,6 +69,7 @@ def integrate(state, tangent, rates, tangents, omega, current, observed, network
     sums = np.zeros((len(r), len(network.gain)), r.dtype)
     gap, a_slope = np.empty_like(r), np.empty_like(r)
     stages = len(steps.weights)
+    mode = flush_subnormals()
     for t in range(len(omega)):
         for _ in range(steps.substeps):
             s, v = r, w
@@ -97,6 +99,7 @@ def integrate(state, tangent, rates, tangents, omega, current, observed, network
                     tangents[m, q, k] = w[q, observed[k]]
     state[:] = r
     tangent[:] = w
+    restore(mode)
 
 
 @njit(fastmath=_FAST, cache=True)
