@@ -22,7 +22,7 @@ from connectome_sim.axes import FloatArray
 from connectome_sim.errors import DataError
 from connectome_sim.evaluate import Protocol
 from connectome_sim.evaluate.metrics import label
-from connectome_sim.evaluate.probes import DIFFUSION
+from connectome_sim.evaluate.noise import DIFFUSION
 from connectome_sim.resources import data_dir
 
 FASTEST = "fastest_bump_deg_per_s"  # at the protocol's speeds, mean of both directions
