@@ -22,19 +22,20 @@ from connectome_sim.axes import BoolArray, State
 from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import Protocol, evaluate
 from connectome_sim.evaluate.metrics import Metrics, label
+from connectome_sim.evaluate.noise import DIFFUSION
 from connectome_sim.evaluate.trace import Runner, Trace
 from connectome_sim.model import Drive
 from connectome_sim.solve import SolveOptions
 from connectome_sim.solve.options import steps_per_sample
 
 MOST_LOST = 0.5  # share of trials with a bump below which a sweep speaks of no drift (chosen)
-NOISE = "noise_diffusion_deg2_per_s"
+NOISE = "noise_rms_displacement_deg"
 VIABLE = "viable"
 STEP = 0.01 / 3  # s: with Heun's method and float32 no measure moved by 2 %, see docs/ablation.md
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 # chosen: what a fit is held to first, one bump and a walking error well below the 90 deg of chance
 VIABLE_BUMP_SHARE, VIABLE_ERROR_DEG = 0.9, 20.0
-OF_A_BUMP = ("rest_drift_deg", "rest_rotation_deg_per_s", "jump_arrived_share", NOISE)
+OF_A_BUMP = ("rest_drift_deg", "rest_rotation_deg_per_s", "jump_arrived_share", NOISE, DIFFUSION)
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,7 +49,10 @@ SWEEP = Protocol(
     constant_duration_s=2.0,
     jump_headings=4,
     noise_headings=4,
+    noise_repeats=4,
     noise_duration_s=5.0,
+    noise_times_s=(1.0, 5.0),
+    noise_rate_percent=0.0,
 )
 
 
@@ -99,14 +103,17 @@ class HeldOut:
     - ``walking_error_deg``: median circular error of the path integration at the end of a walk;
     - ``integration_gain``: mean over the speeds of the constant probe, both directions and its headings;
     - ``jump_arrived_share``: share of cue jumps, over all offsets, at whose end the bump has reached the cue;
-    - ``noise_diffusion_deg2_per_s``;
+    - ``noise_rms_displacement_deg``: root of the mean squared displacement under the noise current, drift included, at
+      the last of ``noise_times_s``; a trial that has lost its bump counts as at least 180 deg;
+    - ``noise_diffusion_first_second_deg2_per_s``: D of the heading under that current, without drift;
     - ``cue_error_deg``: distance of the settled bump from its cue, median;
     - ``viable``: 1 where nine trials of ten have a bump and the walking error is at most 20 deg, else 0, also where
       the case failed;
     - ``failed_trials_share``: walking and rest trials whose solve diverged.
 
-    Drift, rotation, jump and diffusion are those of a bump: NaN where fewer than half of the trials have one. The
-    other errors stand, as what a network without a bump makes of its task: chance is 90 deg, and a gain of 0.
+    Drift, rotation, jump, displacement under noise and diffusion are those of a bump: NaN where fewer than half of the
+    trials have one. The other errors stand, as what a network without a bump makes of its task: chance is 90 deg, and a
+    gain of 0.
 
     Attributes:
         protocol: headings and durations.
@@ -144,6 +151,7 @@ class HeldOut:
             "integration_gain",
             "jump_arrived_share",
             NOISE,
+            DIFFUSION,
             "cue_error_deg",
             VIABLE,
             "failed_trials_share",
@@ -193,7 +201,8 @@ class HeldOut:
             "walking_error_deg": found[f"walking_error_{label(p.error_times_s[-1])}s_median_deg"],
             "integration_gain": float(np.mean(arrays["constant/gain"])),
             "jump_arrived_share": float(np.mean(arrived)),
-            NOISE: found[NOISE],
+            NOISE: found[f"noise_rms_displacement_{label(p.noise_times_s[-1])}s_deg"],
+            DIFFUSION: found[DIFFUSION],
             "cue_error_deg": found["cue_error_median_deg"],
             "failed_trials_share": found["failed_trials_share"],
         }
@@ -414,6 +423,7 @@ def _joined(first: Trace, second: Trace) -> Trace:
         heading=np.concatenate([first.heading, second.heading[1:] + turns]),
         vector_length=np.concatenate([first.vector_length, second.vector_length[1:]]),
         profile=np.concatenate([first.profile, second.profile[1:]]),
+        rates=np.concatenate([first.rates, second.rates[1:]]),
     )
 
 

@@ -22,6 +22,7 @@ from connectome_sim.analysis.solutions import principal_components
 from connectome_sim.analysis.steady import fixed_roots, jacobian
 from connectome_sim.axes import FloatArray, State
 from connectome_sim.evaluate import FULL, Protocol
+from connectome_sim.evaluate.noise import DIFFUSION
 from connectome_sim.evaluate.trace import Runner
 from connectome_sim.model import RateNetwork
 from connectome_sim.readout import Readout
@@ -132,7 +133,7 @@ class Attractor:
         unresolved: sign changes of the drift for which no fixed point was found.
         scores: coordinates of the ring's states along its first three principal components [K, 3].
         dimension: participation ratio of the ring's states; 2 for a circle.
-        diffusion: growth of the variance of the heading in the held-out noise probe, deg^2/s; NaN if unknown.
+        diffusion: D of the heading under the held-out noise, see `evaluate.noise.diffusion`, deg^2/s; NaN if unknown.
     """
 
     verdict: str
@@ -157,7 +158,7 @@ class Attractor:
         """Barrier of each stable fixed point towards either neighbour, deg^2/s, in the order of its heading [S, 2].
 
         The drift s(theta) has the potential U = -integral of s. Between a stable point and the unstable one next to
-        it U rises by the barrier: with a variance growing by 2 D, a bump leaves within a time ~ exp(barrier / D). NaN
+        it U rises by the barrier: under d theta = s dt + sqrt(2 D) dW a bump leaves within ~ exp(barrier / D). NaN
         without a ring or where the unstable neighbour was not found.
         """
         stable = np.flatnonzero(self.points.stable)
@@ -191,8 +192,10 @@ class Attractor:
             "fixed_point_residual_max": float(self.points.error.max(initial=0.0)),
             "barrier_median_deg2_per_s": float(np.median(lowest)),
             "barrier_max_deg2_per_s": float(lowest.max()),
-            "noise_diffusion_deg2_per_s": self.diffusion,
-            "barrier_median_over_noise": float(np.median(lowest)) / (self.diffusion / 2),  # D is half the growth
+            DIFFUSION: self.diffusion,
+            "barrier_median_over_diffusion": float(np.median(lowest)) / self.diffusion
+            if self.diffusion > 0
+            else math.nan,
             "effective_dimension": self.dimension,
         }
         found |= dict.fromkeys(_RING_METRICS, math.nan)
@@ -279,7 +282,7 @@ def analyze(
         protocol: cue, settling time, and what counts as a bump.
         step: integration step, s (Heun).
         n_headings: headings at which the ring is solved; fixed points closer than their spacing may be missed.
-        diffusion: of the heading under noise where it was measured, deg^2/s.
+        diffusion: D of the heading under noise where it was measured, deg^2/s.
 
     Raises:
         ConfigError: too few headings.

@@ -22,9 +22,10 @@ from connectome_sim.axes import FloatArray
 from connectome_sim.errors import DataError
 from connectome_sim.evaluate import Protocol
 from connectome_sim.evaluate.metrics import label
-from connectome_sim.evaluate.probes import DIFFUSION
+from connectome_sim.evaluate.noise import DIFFUSION
 from connectome_sim.resources import data_dir
 
+DIFFUSION_AS_PUBLISHED = "diffusion_as_published_deg2_per_s"  # of other noise; whether D or 2 D was not checked
 FASTEST = "fastest_bump_deg_per_s"  # at the protocol's speeds, mean of both directions
 SPREAD_TIMES_S = (1.0, 5.0, 10.0, 20.0)  # at which the fly's is known
 KINDS = ("animal", "published model", "this network", "simulated here")
@@ -99,7 +100,7 @@ def simulated(protocol: Protocol, *, seed: int) -> tuple[Row, ...]:
         decoded, true = (heading - heading[0] for heading in walk)
         spread = spreads(*_as_recorded(found.arrays["walking/time_s"], decoded, true))
         figures = _with_fastest({**found.metrics, **spread}, protocol)
-        note = "no diffusion: noise is a current, whose unit is not that of another model"
+        note = "no noise: it is a current, whose unit is not that of another model"
         rows.append(Row(model=name, kind="simulated here", source=source, figures=figures, note=note))
     return tuple(rows)
 
@@ -181,7 +182,9 @@ def columns(protocol: Protocol) -> tuple[str, ...]:
         f"rest_drift_{duration}s_median_deg",
         f"rest_drift_{duration}s_max_deg",
         "rest_distinct_headings",
+        f"noise_rms_displacement_{label(protocol.noise_times_s[-1])}s_deg",
         DIFFUSION,
+        DIFFUSION_AS_PUBLISHED,
     )
 
 

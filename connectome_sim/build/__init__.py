@@ -15,6 +15,7 @@ from connectome_sim.build.analysis import run_analyze
 from connectome_sim.build.ensembles import Ensemble, EnsembleMember, load_ensemble, run_ensemble
 from connectome_sim.build.fitting import FitOutcome, resume_fit, run_fit
 from connectome_sim.build.objects import circuit, source, wiring
+from connectome_sim.build.remeasuring import run_remeasure
 from connectome_sim.build.scores import score_table
 from connectome_sim.build.solutions import run_solutions
 from connectome_sim.build.studies import StudyOutcome, run_study
@@ -46,6 +47,7 @@ __all__ = [
     "run_figures",
     "run_fit",
     "run_fits",
+    "run_remeasure",
     "run_solutions",
     "run_study",
     "score_table",

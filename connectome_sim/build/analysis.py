@@ -19,7 +19,7 @@ from connectome_sim.build.physiology import held_out_seed, recorded, reference_r
 from connectome_sim.config import AnalyzeConfig, FitConfig, saved_config
 from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import restore
-from connectome_sim.evaluate.probes import DIFFUSION
+from connectome_sim.evaluate.noise import DIFFUSION
 from connectome_sim.records import FittedNetwork, RunFolder, read_network, write_arrays
 from connectome_sim.solve.threads import side_by_side
 

@@ -16,6 +16,7 @@ from connectome_sim.build.fitting import semantics
 from connectome_sim.build.objects import circuit, wiring
 from connectome_sim.config import EnsembleConfig, FitConfig, saved_config, typed
 from connectome_sim.config.compose import saved_overrides
+from connectome_sim.config.retired import without_retired
 from connectome_sim.config.settings import HOW
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
@@ -137,7 +138,9 @@ def load_ensemble(name: str | Path) -> Ensemble:
     record = EnsembleRecord.read(folder)
     label = folder.resolve().name
     how = {"name": label, "id": "", "run": str(folder)}
-    config = typed(FitConfig, {**how, **record.config, "seed": record.members[0].seed}, where=f"ensemble {label}")
+    config = typed(
+        FitConfig, {**how, **without_retired(record.config), "seed": record.members[0].seed}, where=f"ensemble {label}"
+    )
     connectome = _circuit(label, record, config)
     wired = wiring(config, connectome)
     members = tuple(_member(label, record, config, wired, number) for number in range(len(record.members)))
@@ -228,7 +231,7 @@ def run_ensemble(config: EnsembleConfig) -> tuple[Path, EnsembleRecord]:
         names=names,
         members=tuple(
             MemberRecord(
-                seed=run.config.seed, succeeded=run.manifest.status == "succeeded", metrics=_scores(run.metrics)
+                seed=run.config.seed, succeeded=run.manifest.status == "succeeded", metrics=rounded(run.metrics)
             )
             for run in taken
         ),
@@ -238,7 +241,7 @@ def run_ensemble(config: EnsembleConfig) -> tuple[Path, EnsembleRecord]:
         dataset_sha256=first.manifest.dataset_sha256,
         circuit_sha256=connectome.sha256,
         types=_types(connectome),
-        config=_shared(first.config),
+        config=shared(first.config),
         failed_seeds=tuple(run.config.seed for run in runs if run not in taken),
         versions=first.manifest.versions,
         commit=first.manifest.commit,
@@ -270,7 +273,7 @@ def _read(path: Path) -> _Run:
     return _Run(path, manifest, fitted, read_scalars(folder.parameters), folder.metrics())
 
 
-def _shared(config: FitConfig) -> dict[str, Any]:
+def shared(config: FitConfig) -> dict[str, Any]:
     """What the members of an ensemble have in common."""
     return {name: value for name, value in semantics(config).items() if name not in ("seed", "name")}
 
@@ -280,7 +283,7 @@ def _refuse_different(first: _Run, other: _Run) -> None:
         a, b = getattr(first.manifest, field), getattr(other.manifest, field)
         if a != b:
             raise RunFolderError(f"{other.path}: got {field} {b!r}, wanted {a!r} as in {first.path}")
-    if different := _difference(_shared(first.config), _shared(other.config)):
+    if different := _difference(shared(first.config), shared(other.config)):
         place, a, b = different
         raise RunFolderError(f"{other.path}: got configuration {place}={b!r}, wanted {a!r} as in {first.path}")
     if first.parameters.keys() != other.parameters.keys():
@@ -298,7 +301,7 @@ def _difference(a: Any, b: Any, place: str = "") -> tuple[str, Any, Any] | None:
     return None if a == b else (place, a, b)
 
 
-def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
+def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
     """Six digits of each metric: more were never measured."""
     return {name: float(f"{value:.6g}") for name, value in metrics.items()}
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tqdm.auto import tqdm
 
 from connectome_sim.config import EvaluationConfig, FitConfig
+from connectome_sim.config.settings import FIT_METRICS
 from connectome_sim.connectome.connectome import Connectome
-from connectome_sim.evaluate import EvaluationResult, conditions, evaluate, restore, store
+from connectome_sim.errors import ConfigError
+from connectome_sim.evaluate import PROBES, EvaluationResult, conditions, evaluate, metric_names, restore, store
 from connectome_sim.evaluate.metrics import Metrics
 from connectome_sim.evaluate.trace import Progress
 from connectome_sim.model import RateNetwork
@@ -71,6 +75,37 @@ def conditions_of(evaluation: EvaluationConfig, config: FitConfig) -> Metrics:
         step=evaluation.step,
         method=evaluation.method,
     )
+
+
+def check_conditions(before: Mapping[str, float], evaluation: EvaluationConfig, config: FitConfig) -> None:
+    """Refuses to set figures of some probes beside those of the others where they are measured differently.
+
+    Args:
+        before: metrics that are there.
+        evaluation: how to measure now.
+        config: of the fit.
+
+    Raises:
+        ConfigError: another step, order, seed, number of headings or duration.
+    """
+    if set(evaluation.which) == set(PROBES):
+        return  # nothing stays
+    for name, value in conditions_of(evaluation, config).items():
+        if name in before and before[name] != value:
+            raise ConfigError(
+                f"evaluation.which: the run's other figures were measured with {name} {before[name]:g}, got {value:g}; "
+                "measure with the same, or all probes anew"
+            )
+
+
+def kept(before: Mapping[str, float], evaluation: EvaluationConfig) -> Metrics:
+    """What stays of metrics when some probes are measured anew: those of the fit and of the other probes.
+
+    What no probe measures any more goes: figures of an earlier protocol do not stand beside those of this one.
+    """
+    others = tuple(name for name in PROBES if name not in evaluation.which)
+    names = {*FIT_METRICS, *(metric_names(evaluation.protocol, others) if others else ())}
+    return {name: value for name, value in before.items() if name in names}
 
 
 def _seed(evaluation: EvaluationConfig, config: FitConfig) -> int:

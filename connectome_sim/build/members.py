@@ -41,7 +41,8 @@ SCORES = (
     "linear_range_high_deg_per_s",
     "rest_drift_60s_median_deg",
     "rest_distinct_headings",
-    "noise_diffusion_deg2_per_s",
+    "noise_rms_displacement_10s_deg",
+    "noise_rms_displacement_10s_at_rate_noise_2p5pct_deg",
 )
 """Metrics of the members that stand side by side."""
 

@@ -14,7 +14,9 @@ _HEADLINES = (
     r"bump_present_share",
     r"bump_width_median_deg",
     r"cue_error_median_deg",
-    r"noise_diffusion_deg2_per_s",
+    r"gain_at_(minus_)?60_deg_per_s",  # a bump that is frozen stands still also under noise
+    r"noise_rms_displacement_\d+s_(at_rate_noise_\w+_)?deg",
+    r"noise_diffusion_first_second_deg2_per_s",
 )
 """Metrics that are shown beside those with a bound, in this order."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,7 @@ from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
 from connectome_sim.build.reporting import write_report
 from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, saved_config
-from connectome_sim.config.settings import FIT_METRICS
-from connectome_sim.errors import ConfigError, RunFolderError
+from connectome_sim.errors import RunFolderError
 from connectome_sim.evaluate import PROBES, success
 from connectome_sim.figures import draw_all
 from connectome_sim.records import RunFolder, read_arrays, read_network, write_network
@@ -37,30 +36,16 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
     folder = RunFolder.open(config.run) if config.run else member_run(config)
     fitted = saved_config(folder.path)
     networks = read_network(folder.network)
-    every_probe = set(config.evaluation.which) == set(PROBES)
     before = folder.metrics()
-    if not every_probe:
-        _check_same_conditions(before, measuring.conditions_of(config.evaluation, fitted))
+    measuring.check_conditions(before, config.evaluation, fitted)
     result = measuring.measure(networks[0], config.evaluation, fitted, progress=config.progress)
-    if every_probe:  # nothing that another protocol measured may stay beside it
-        before = {name: value for name, value in before.items() if name in FIT_METRICS}
-    elif files.exists(folder.evaluation):
+    if set(config.evaluation.which) != set(PROBES) and files.exists(folder.evaluation):
         result = replace(result, arrays={**read_arrays(folder.evaluation), **result.arrays})
-    metrics = {**before, **result.metrics}
+    metrics = {**measuring.kept(before, config.evaluation), **result.metrics}
     succeeded, reasons = success(metrics, fitted.success)
     result.save(folder.evaluation)
     folder.write_metrics({**metrics, "success": succeeded})
     return metrics, reasons
-
-
-def _check_same_conditions(before: Mapping[str, float], now: Mapping[str, float]) -> None:
-    """Figures of one table are measured under the same conditions."""
-    for name, value in now.items():
-        if name in before and before[name] != value:
-            raise ConfigError(
-                f"evaluation.which: the run's other figures were measured with {name} {before[name]:g}, got {value:g}; "
-                "measure with the same, or all probes anew"
-            )
 
 
 def run_figures(config: FiguresConfig, *, processes: int = 1) -> Sequence[Path]:

@@ -26,6 +26,7 @@ from connectome_sim.build import (
     run_export,
     run_fit,
     run_fits,
+    run_remeasure,
     run_solutions,
     run_study,
     score_table,
@@ -52,7 +53,7 @@ from connectome_sim.config import (
 from connectome_sim.config.compose import register_evaluation, resume_config
 from connectome_sim.config.settings import Subject
 from connectome_sim.errors import ConfigError, ConnectomeSimError, FitError
-from connectome_sim.records import RunFolder
+from connectome_sim.records import MemberRecord, RunFolder
 
 _SUBJECT = tuple(field.name for field in fields(Subject))
 ConfigT = TypeVar("ConfigT")
@@ -213,8 +214,15 @@ def ensemble(arguments: list[str]) -> int:
     """``connectome-sim ensemble``."""
     register("ensemble")
 
+    def say(member: MemberRecord) -> None:
+        print(f"seed {member.seed} measured", flush=True)
+
     def job(config: Any) -> int:
-        folder, record = run_ensemble(typed(EnsembleConfig, config))
+        checked = typed(EnsembleConfig, config)
+        if checked.measure:
+            print(run_remeasure(checked, on_end=say)[0])
+            return OK
+        folder, record = run_ensemble(checked)
         number, left_out = len(record.members), record.failed_seeds
         print(f"{number} of {number + len(left_out)} fits taken")
         if left_out:

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from connectome_sim import files
 from connectome_sim.config.ablate import AblateConfig
 from connectome_sim.config.conversion import plain, typed
+from connectome_sim.config.retired import without_retired
 from connectome_sim.config.schema import as_node, readable, schema
 from connectome_sim.config.settings import (
     AnalyzeConfig,
@@ -105,14 +106,16 @@ def saved_config(run: Path) -> FitConfig:
     """
     path = run / CONFIG
     try:
-        content = OmegaConf.load(io.StringIO(files.read_text(path, most=files.TEXT_BYTES)))
+        content: Any = OmegaConf.to_container(
+            OmegaConf.load(io.StringIO(files.read_text(path, most=files.TEXT_BYTES))), resolve=True
+        )
     except RunFolderError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunFolderError(f"{path}: no such file; {run} is not the folder of a fit") from error
     except Exception as error:  # the YAML reader has no base class of its own errors worth naming
         raise RunFolderError(f"{path}: cannot be read ({error})") from error
-    return replace(typed(FitConfig, content), run=str(run))
+    return replace(typed(FitConfig, without_retired(content)), run=str(run))
 
 
 def saved_overrides(run: Path) -> list[str] | None:

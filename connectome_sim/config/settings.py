@@ -503,16 +503,34 @@ class EnsembleConfig:
         out: folder of the ensemble; its last part is the ensemble's name.
         failed: also take fits that failed.
         command: what fitted the members; worked out from the runs where empty.
+        measure: in the place of runs, an ensemble whose members are measured again: a shipped one, or its folder.
+        which: the probes to measure them with.
+        threads: CPU threads for that; what PyTorch chooses where None.
+
+    Raises:
+        ConfigError: neither runs nor an ensemble, or both; an unknown probe, or fewer than one thread.
     """
 
-    run: tuple[str, ...]
     out: str
+    run: tuple[str, ...] = ()
     failed: bool = False
     command: str = ""
+    measure: str = ""
+    which: tuple[str, ...] = PROBES
+    threads: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.run:
-            raise ConfigError("run: got none, wanted one or more run folders")
+        if self.measure and (self.run or self.failed or self.command):
+            raise ConfigError(
+                f"measure: got {self.measure!r} beside run, failed or command, wanted it alone: they are for the "
+                "members of a new ensemble"
+            )
+        if not self.run and not self.measure:
+            raise ConfigError("run: got none, wanted one or more run folders, or an ensemble to measure again")
+        if not self.which or set(self.which) - set(PROBES):
+            raise ConfigError(f"which: got {list(self.which)}, wanted some of {PROBES}")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads: got {self.threads}, wanted 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import metrics, probes
 from connectome_sim.evaluate.metrics import Metrics
+from connectome_sim.evaluate.noise import noise_names
 from connectome_sim.evaluate.protocol import FULL, Protocol, check_step
 from connectome_sim.evaluate.trace import Progress, Runner
 from connectome_sim.model import RateNetwork
@@ -58,7 +59,7 @@ def metric_names(protocol: Protocol, which: tuple[str, ...] = PROBES) -> frozens
         for offset in protocol.jump_offsets_deg:
             names |= metrics.jump_metrics(metrics.Jump(one, one), offset, wedge_deg=360 / Readout.wedges).keys()
     if "noise" in which:
-        names.add(probes.DIFFUSION)
+        names |= noise_names(protocol.noise_times_s, protocol.noise_rate_percent)
     return frozenset(names)
 
 

@@ -1,4 +1,4 @@
-"""From decoded headings to numbers: errors, gain, drift, diffusion, bump. Pure NumPy; knows no network and no file.
+"""From decoded headings to numbers: errors, gain, drift, jumps, bump. Pure NumPy; knows no network and no file.
 
 Angles come in radians, unwrapped along time; figures go out in the unit that their name says. A trial that failed is
 NaN, and so is every figure that it is part of: a metric is never the median of the survivors.
@@ -146,20 +146,6 @@ def distinct(heading: Float[np.ndarray, " batch"], tolerance: float) -> float:
     ordered = np.sort(heading % (2 * math.pi))
     gaps = np.diff(ordered, append=ordered[0] + 2 * math.pi)
     return float(np.count_nonzero(gaps > tolerance) or 1)
-
-
-def noise_diffusion(
-    time: TimeArray, displacement: Float[np.ndarray, "time heading repeat"]
-) -> tuple[float, np.ndarray]:
-    """Diffusion in deg^2/s, the slope of the variance over time, and that variance [t], deg^2.
-
-    The variance is that of repeats of one heading, averaged over headings: drift that a heading has also without noise
-    is common to its repeats and does not count. The slope is the least-squares line with an intercept, which takes up
-    the fast jitter of the decoded heading.
-    """
-    variance = np.rad2deg(displacement).var(axis=2, ddof=1).mean(axis=1)
-    centred = time - time.mean()
-    return float(centred @ (variance - variance.mean()) / (centred @ centred)), variance
 
 
 @dataclass(frozen=True, eq=False)

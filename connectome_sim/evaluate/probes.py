@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ import torch
 from connectome_sim import circular, tasks
 from connectome_sim.axes import State
 from connectome_sim.evaluate import metrics
+from connectome_sim.evaluate import noise as noises
 from connectome_sim.evaluate.metrics import Metrics
 from connectome_sim.evaluate.trace import SEGMENT_S, Runner, Trace
 from connectome_sim.model import Drive
 
 Arrays = dict[str, np.ndarray]
 EXTRAS = ("walking_vector_length_min_median", "failed_trials_share")  # metrics of walking beside those of ``metrics``
-DIFFUSION = "noise_diffusion_deg2_per_s"
+CALIBRATION_S = 2.0  # s, chosen: five windows of rate noise
+CALIBRATION_STEPS, CALIBRATION_FACTOR, CALIBRATION_TOLERANCE = 8, 4.0, 0.02  # chosen
 KEPT_STEP_S = 0.02  # s, time grid of the arrays kept for figures (chosen: 10 deg at 500 deg/s)
 
 
@@ -99,17 +102,116 @@ def jump(run: Runner) -> tuple[Metrics, Arrays]:
 
 
 def noise(run: Runner, seed: int) -> tuple[Metrics, Arrays]:
-    """White noise into every neuron, at rest, several realisations per heading."""
+    """A private noise current into every neuron, at rest, several realisations per heading, beside the noise-free path.
+
+    A second view, where ``noise_rate_percent`` is above 0: the same noise at the strength at which the rates that are
+    read are as noisy as stated, so that networks are compared at equal noise of their output.
+    """
     p = run.protocol
-    initial = run.settle(staggered(p.noise_headings, run.readout.wedges)).repeat_interleave(p.noise_repeats, dim=0)
-    trace = run.run("noise", initial, _noisy(run, initial, seed), total_s=p.noise_duration_s)
-    displacement = trace.displacement.reshape(len(trace.time), p.noise_headings, p.noise_repeats)
-    diffusion, variance = metrics.noise_diffusion(trace.time, displacement)
+    settled = run.settle(staggered(p.noise_headings, run.readout.wedges))
+    repeats = NoiseTrials(run, settled, seed, p.noise_repeats)
+    trace = repeats.run("noise", p.noise_current_sd, p.noise_duration_s)
+    still, noisy = trace.displacement[:, : p.noise_headings], trace.displacement[:, p.noise_headings :]
+    path, lost = still.repeat(p.noise_repeats, axis=1), repeats.lost(trace)
+    found = noises.noise_metrics(trace.time, noisy, path, lost, p.noise_times_s)
+    found[noises.RATE_NOISE] = level = repeats.rate_noise(trace)
+    if p.noise_rate_percent > 0:
+        found |= _at_rate_noise(run, settled, seed, level)
     k = slice(None, None, max(1, round(KEPT_STEP_S / p.input_step_s)))
-    return {DIFFUSION: diffusion}, {
+    return found, {
         "noise/time_s": trace.time[k],
-        "noise/variance_deg2": variance[k],
+        "noise/mean_squared_displacement_deg2": (np.rad2deg(noisy[k]) ** 2).mean(axis=1),
     }
+
+
+@dataclass(frozen=True)
+class NoiseTrials:
+    """Trials from settled states under noise, ``repeats`` of each heading, after one of each without noise.
+
+    Attributes:
+        runner: what runs them.
+        settled: states at t = 0, one per heading [H, N].
+        seed: of the noise: the same numbers for every strength.
+        repeats: realisations per heading.
+    """
+
+    runner: Runner
+    settled: State
+    seed: int
+    repeats: int
+
+    def run(self, name: str, sd: float, duration: float) -> Trace:
+        """Trials [H noise-free, then H * repeats, by heading] at a current of ``sd`` (1) for ``duration`` (s)."""
+        initial = torch.cat([self.settled, self.settled.repeat_interleave(self.repeats, dim=0)])
+        return self.runner.run(name, initial, self._drives(sd, duration), total_s=duration, watch=slice(None))
+
+    def lost(self, trace: Trace) -> np.ndarray:
+        """Which noisy trials have no bump [t, H * repeats]: population vector or amplitude below the protocol's.
+
+        Peaks are not counted: noise adds small ones to a bump that is there.
+        """
+        p, noisy = self.runner.protocol, slice(len(self.settled), None)
+        profile = trace.profile[:, noisy]
+        amplitude = profile.max(axis=-1) - profile.min(axis=-1)
+        return (trace.vector_length[:, noisy] < p.bump_min_vector_length) | (amplitude < p.bump_min_amplitude)
+
+    def rate_noise(self, trace: Trace) -> float:
+        """SD of the rates that are read, over the height of the bump; see `noise.rate_noise`."""
+        free, noisy = slice(len(self.settled)), slice(len(self.settled), None)
+        settled = trace.rates[0, free].repeat(self.repeats, axis=0)
+        return noises.rate_noise(trace.rates[:, noisy], settled, self.runner.protocol.input_step_s)
+
+    def _drives(self, sd: float, duration: float) -> Iterator[Drive]:
+        p, (headings, n_neurons) = self.runner.protocol, self.settled.shape
+        for noisy in tasks.noise_current(
+            tasks.generator(self.seed, "noise"),
+            n_steps=tasks.n_steps(duration, p.input_step_s),
+            n_trials=headings * self.repeats,
+            n_neurons=n_neurons,
+            time_step=p.input_step_s,
+            sd=sd,
+            correlation_time=p.noise_correlation_s,
+            segment=round(SEGMENT_S / p.input_step_s) or 1,
+        ):
+            current = torch.cat([noisy.new_zeros(len(noisy), headings, n_neurons), noisy], dim=1)
+            velocity = torch.zeros(current.shape[:2], dtype=self.settled.dtype, device=self.settled.device)
+            yield Drive(p.input_step_s, velocity, current.to(self.settled))
+
+
+def _at_rate_noise(run: Runner, settled: State, seed: int, level: float) -> Metrics:
+    """Displacement at the end under the current at which the rates are as noisy as the protocol says.
+
+    Args:
+        run, settled, seed: as for `noise`.
+        level: rate noise under the protocol's own current.
+    """
+    p = run.protocol
+    sd = _calibrated(run, settled, seed, level)
+    size, current = noises.at_rate_noise(p.noise_rate_percent, p.noise_times_s[-1])
+    if math.isnan(sd):
+        return {size: math.nan, current: math.nan}
+    repeats = NoiseTrials(run, settled, seed, p.noise_repeats)
+    trace = repeats.run("noise at equal rate noise", sd, p.noise_duration_s)
+    end = int(np.argmin(np.abs(trace.time - p.noise_times_s[-1])))
+    moved = trace.displacement[end, p.noise_headings :]
+    return {size: noises.rms_displacement(moved, repeats.lost(trace)[end]), current: sd}
+
+
+def _calibrated(run: Runner, settled: State, seed: int, level: float) -> float:
+    """SD of the current at which the rates have the protocol's noise, by short trials; NaN where there is none.
+
+    The noise of the rates is nearly proportional to that of the current, so that a few proportional steps suffice.
+    """
+    p, trials = run.protocol, NoiseTrials(run, settled, seed, 1)
+    wanted, sd = p.noise_rate_percent / 100, p.noise_current_sd
+    for _ in range(CALIBRATION_STEPS):
+        if not level > 0:  # also where it is NaN: no bump, no noise
+            break
+        sd *= min(max(wanted / level, 1 / CALIBRATION_FACTOR), CALIBRATION_FACTOR)
+        level = trials.rate_noise(trials.run("noise calibration", sd, CALIBRATION_S))
+        if abs(level / wanted - 1) < CALIBRATION_TOLERANCE:
+            return sd
+    return math.nan
 
 
 def staggered(n: int, wedges: int) -> np.ndarray:
@@ -119,26 +221,6 @@ def staggered(n: int, wedges: int) -> np.ndarray:
     look either perfect or hopeless.
     """
     return circular.evenly_spaced(n) + (2 * math.pi / wedges) * np.arange(n) / n
-
-
-def _noisy(run: Runner, initial: State, seed: int) -> Iterator[Drive]:
-    """Segments of noise, drawn when they are needed: a minute of it would not fit into memory."""
-    p, random = run.protocol, tasks.generator(seed, "noise")
-    batch, n_neurons = initial.shape
-    left = tasks.n_steps(p.noise_duration_s, p.input_step_s)
-    while left > 0:
-        steps = min(left, round(SEGMENT_S / p.input_step_s) or 1)
-        left -= steps
-        current = tasks.noise_current(
-            random,
-            n_steps=steps,
-            n_trials=batch,
-            n_neurons=n_neurons,
-            time_step=p.input_step_s,
-            intensity=p.noise_intensity,
-        )
-        velocity = torch.zeros(steps, batch, dtype=initial.dtype, device=initial.device)
-        yield Drive(p.input_step_s, velocity, current.to(initial))
 
 
 def _bump(run: Runner, still: Trace) -> Metrics:

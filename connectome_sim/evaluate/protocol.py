@@ -6,15 +6,25 @@ import math
 from dataclasses import dataclass
 
 from connectome_sim.errors import ConfigError
+from connectome_sim.evaluate.noise import FIRST_S
 from connectome_sim.tasks import n_steps
 
 SPEEDS_DEG_PER_S = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 400.0, 500.0)  # the project's protocol
+POSITIVE = (
+    "cue_amplitude",
+    "cue_concentration",
+    "linear_tolerance",
+    "jump_tolerance_deg",
+    "input_step_s",
+    "noise_current_sd",
+    "noise_correlation_s",
+)
 FINER = 4  # an evaluation steps at least this many times finer than the fit did
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """Held-out probes: walking, constant velocity, rest, cue jump and input noise.
+    """Held-out probes: walking, constant velocity, rest, cue jump and a noise current.
 
     A trial starts from the silent network: a cue for ``cue_duration_s``, then ``settle_duration_s`` without any input;
     then it is t = 0, and the heading decoded there is the initial one. All values not marked otherwise are chosen.
@@ -34,10 +44,13 @@ class Protocol:
         jump_duration_s: the cue stays on for the whole trial, s.
         jump_tolerance_deg: the bump has arrived when its heading is this close to the cue, deg.
         noise_headings: headings of the noise probe.
-        noise_repeats: noise realisations per heading (at least 2: the diffusion is read from their spread).
-        noise_duration_s: s.
-        noise_intensity: root of the spectral density of the current into every neuron, s^(1/2): over a time T the mean
-            input has an SD of noise_intensity / sqrt(T), 0.16 over 0.1 s with the default.
+        noise_repeats: noise realisations per heading. With 16 headings, 8 of them know an RMS displacement to 6 %.
+        noise_duration_s: at least the second that the diffusion is read from, s.
+        noise_times_s: when the displacement is read, s.
+        noise_current_sd: SD of the current into every neuron, in units of its input, 1.
+        noise_correlation_s: correlation time of that current (Ornstein-Uhlenbeck, held over each input step), s.
+        noise_rate_percent: a second view: the current is scaled so that the SD of the rates that are read is so many
+            percent of the bump's height; 0: no such view.
         cue_amplitude: current at the centre of the cue, 1.
         cue_concentration: of the von Mises profile of the cue, 1.
         cue_duration_s: s.
@@ -65,9 +78,12 @@ class Protocol:
     jump_duration_s: float = 2.0
     jump_tolerance_deg: float = 15.0
     noise_headings: int = 16
-    noise_repeats: int = 4
-    noise_duration_s: float = 60.0
-    noise_intensity: float = 0.05
+    noise_repeats: int = 8
+    noise_duration_s: float = 10.0
+    noise_times_s: tuple[float, ...] = (1.0, 5.0, 10.0)
+    noise_current_sd: float = 0.16
+    noise_correlation_s: float = 0.02
+    noise_rate_percent: float = 2.5
     cue_amplitude: float = 5.0
     cue_concentration: float = 4.0
     cue_duration_s: float = 0.5
@@ -77,12 +93,12 @@ class Protocol:
     bump_min_amplitude: float = 0.05
 
     def __post_init__(self) -> None:
-        self._refuse_below("counts", 1.0, "n_headings", "constant_headings", "jump_headings", "noise_headings")
-        self._refuse_below("repeats", 2.0, "noise_repeats")
-        self._refuse_below(
-            "values", 0.0, "noise_intensity", "moving_gain", "bump_min_vector_length", "bump_min_amplitude"
-        )
-        for name in ("cue_amplitude", "cue_concentration", "linear_tolerance", "jump_tolerance_deg", "input_step_s"):
+        counts = ("n_headings", "constant_headings", "jump_headings", "noise_headings", "noise_repeats")
+        self._refuse_below("counts", 1.0, *counts)
+        least = ("noise_rate_percent", "moving_gain", "bump_min_vector_length", "bump_min_amplitude")
+        self._refuse_below("values", 0.0, *least)
+        self._refuse_below("a duration in s", FIRST_S, "noise_duration_s")
+        for name in POSITIVE:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"protocol, {name}: got {value}, wanted more than 0")
@@ -96,8 +112,9 @@ class Protocol:
             self._refuse_odd_length(name, getattr(self, name))
         for name in ("cue_duration_s", "settle_duration_s"):
             self._refuse_odd_length(name, getattr(self, name))
-        for time in self.error_times_s:
-            self._refuse_odd_length("error_times_s", time)
+        for name in ("error_times_s", "noise_times_s"):
+            for time in getattr(self, name):
+                self._refuse_odd_length(name, time)
         self._refuse_contradictions()
 
     def _refuse_below(self, what: str, low: float, *names: str) -> None:
@@ -112,11 +129,11 @@ class Protocol:
             raise ConfigError(f"protocol, {name}: {error}") from error
 
     def _refuse_contradictions(self) -> None:
-        times, speeds, offsets = self.error_times_s, self.constant_speeds_deg_per_s, self.jump_offsets_deg
-        if not times or list(times) != sorted(set(times)) or times[-1] > self.duration_s:
-            raise ConfigError(
-                f"protocol, error_times_s: got {times}, wanted increasing times up to {self.duration_s} s"
-            )
+        speeds, offsets = self.constant_speeds_deg_per_s, self.jump_offsets_deg
+        for name, last in (("error_times_s", self.duration_s), ("noise_times_s", self.noise_duration_s)):
+            times = getattr(self, name)
+            if not times or list(times) != sorted(set(times)) or times[-1] > last:
+                raise ConfigError(f"protocol, {name}: got {times}, wanted increasing times up to {last} s")
         if not speeds or list(speeds) != sorted(set(speeds)) or speeds[0] <= 0:
             raise ConfigError(f"protocol, constant_speeds_deg_per_s: got {speeds}, wanted increasing positive speeds")
         if not offsets or min(offsets) <= 0 or max(offsets) > 180:
@@ -137,7 +154,7 @@ QUICK = Protocol(
     constant_headings=4,
     jump_headings=4,
     noise_headings=4,
-    noise_duration_s=10.0,
+    noise_repeats=4,
 )
 
 

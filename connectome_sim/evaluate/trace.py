@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeVar, runtime_checkable
 from typing import Protocol as Interface
@@ -36,6 +36,7 @@ class Trace:
         heading: decoded heading, rad, unwrapped along the time axis [t, B].
         vector_length: of the population vector, 0 to 1 [t, B].
         profile: mean rate in each wedge of the ring [t, watched trials, wedge].
+        rates: of the neurons that are read [t, watched trials, read].
         final: rates at the end [B, N].
     """
 
@@ -43,6 +44,7 @@ class Trace:
     heading: np.ndarray
     vector_length: np.ndarray
     profile: np.ndarray
+    rates: np.ndarray
     final: Tensor
 
     @property
@@ -51,8 +53,13 @@ class Trace:
         return self.heading - self.heading[0]
 
     def trials(self, which: slice) -> Trace:
-        """Some of the trials (the profile keeps the watched ones)."""
-        return Trace(self.time, self.heading[:, which], self.vector_length[:, which], self.profile, self.final[which])
+        """Some of the trials (profile and rates keep the watched ones)."""
+        return replace(
+            self,
+            heading=self.heading[:, which],
+            vector_length=self.vector_length[:, which],
+            final=self.final[which],
+        )
 
 
 @runtime_checkable
@@ -145,7 +152,7 @@ class Runner(Generic[NetworkT]):
             initial: rates at t = 0.
             segments: drives that follow one another.
             total_s: length of all segments, s, for progress.
-            watch: trials whose profile is kept.
+            watch: trials whose profile and rates are kept.
         """
         batch = initial.shape[0]
         state, steps = initial, 0
@@ -162,14 +169,16 @@ class Runner(Generic[NetworkT]):
             steps += drive.n_steps
             if self.progress is not None and total_s:
                 self.progress(name, steps * self.protocol.input_step_s, total_s)
-        observed = torch.cat(pieces).cpu().numpy()
+        observed = torch.cat(pieces).cpu()
         lost = failed.cpu().numpy()
-        heading, length, profile = observed[:, :batch], observed[:, batch : 2 * batch], observed[:, 2 * batch :]
+        heading, length = (observed[:, part].numpy() for part in (slice(batch), slice(batch, 2 * batch)))
+        rates = observed[:, 2 * batch :].unflatten(1, (-1, len(self._read)))
         return Trace(
             time=np.arange(steps + 1) * self.protocol.input_step_s,
             heading=np.where(lost, np.nan, circular.unwrap(heading)),
             vector_length=np.where(lost, np.nan, length),
-            profile=profile.reshape(len(profile), -1, self.readout.wedges),
+            profile=self._reader.to(device="cpu").profile(rates).numpy(),
+            rates=rates.numpy(),
             final=state.masked_fill(failed[:, None], torch.nan),
         )
 
@@ -178,13 +187,18 @@ class Runner(Generic[NetworkT]):
         """Indices of the neurons that are read: the rates of all others need not be kept."""
         return self.readout.epg_mask.nonzero()[:, 0]
 
-    def _observer(self, watch: slice) -> Callable[[Tensor], Tensor]:
-        """Rates of those [t, B, read] -> one row per time: headings, vector lengths, profiles of the watched trials."""
+    @cached_property
+    def _reader(self) -> Readout:
+        """The decoder for the rates of the read neurons alone."""
         whole, read = self.readout, self._read
-        readout = Readout(whole.ring_angle[read], whole.epg_mask[read], whole.wedges)
+        return Readout(whole.ring_angle[read], whole.epg_mask[read], whole.wedges)
+
+    def _observer(self, watch: slice) -> Callable[[Tensor], Tensor]:
+        """Rates of those [t, B, read] -> one row per time: headings, vector lengths, rates of the watched trials."""
+        reader = self._reader
 
         def observe(rates: Tensor) -> Tensor:
-            profile = readout.profile(rates[:, watch]).flatten(1)
-            return torch.cat([readout.heading(rates), readout.vector_length(rates), profile], dim=1)
+            watched = rates[:, watch].flatten(1)
+            return torch.cat([reader.heading(rates), reader.vector_length(rates), watched], dim=1)
 
         return observe

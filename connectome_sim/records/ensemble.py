@@ -108,13 +108,22 @@ class EnsembleRecord:
         """Name and version of the connectome."""
         return self.dataset if self.dataset_version in self.dataset else f"{self.dataset} {self.dataset_version}"
 
-    def write(self, folder: Path) -> None:
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether a folder holds an ensemble, whole or damaged."""
+        return (folder / MANIFEST).exists()
+
+    def write(self, folder: Path, *, overwrite: bool = False) -> None:
         """Writes its files, the manifest last: a folder without one is no ensemble.
+
+        Args:
+            folder: made if need be.
+            overwrite: put it in the place of the ensemble that is there.
 
         Raises:
             RunFolderError: the folder holds an ensemble already, or cannot be written.
         """
-        if (folder / MANIFEST).exists():
+        if self.is_in(folder) and not overwrite:
             raise RunFolderError(f"{folder}: holds an ensemble already; choose another folder or remove it.")
         atomic.make_folder(folder)
         atomic.start_checksums(folder)

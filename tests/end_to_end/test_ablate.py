@@ -37,7 +37,8 @@ TINY = [
             "jump_duration_s=0.1",
             "noise_headings=1",
             "noise_repeats=2",
-            "noise_duration_s=0.2",
+            "noise_duration_s=1",
+            "noise_times_s=[1]",
             "cue_duration_s=0.1",
             "settle_duration_s=0.1",
         )

@@ -231,6 +231,93 @@ def test_nothing_is_overwritten_and_a_pattern_needs_a_folder(
     assert "which is the name of no folder" in capsys.readouterr().err
 
 
+OLD = "noise_diffusion_deg2_per_s"
+"""A figure of the former noise probe: another noise, another definition."""
+
+
+def former(content: dict) -> dict:
+    """The manifest of an ensemble as it was when noise was white and its figure the variance among repeats."""
+    protocol = content["config"]["evaluation"]["protocol"]
+    for name in [name for name in protocol if name.startswith("noise_")]:
+        del protocol[name]
+    protocol |= {"noise_headings": 1, "noise_repeats": 2, "noise_duration_s": 0.2, "noise_intensity": 0.05}
+    for member in content["members"]:
+        known = {name: value for name, value in member["metrics"].items() if not name.startswith("noise_")}
+        member["metrics"] = known | {OLD: 3.0, "gain_at_60_deg_per_s": 0.5}
+    return content
+
+
+def test_the_members_of_an_ensemble_are_measured_again(
+    made: Path, copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All probes: the scores are those of the runs, whose networks they are, under the protocol as it is now."""
+    parameters = (copied / "parameters.safetensors").read_bytes()
+    content = json.loads((copied / "manifest.json").read_text())
+    edit(copied / "manifest.json", members=former(content)["members"])
+    assert main(["ensemble", f"measure={copied}", f"out={copied}"]) == 0
+    assert "seed 0 measured" in capsys.readouterr().out
+    found, wanted = EnsembleRecord.read(copied), EnsembleRecord.read(made)
+    assert (copied / "parameters.safetensors").read_bytes() == parameters
+    for one, other in zip(found.members, wanted.members, strict=True):
+        assert OLD not in one.metrics and one.metrics.keys() == other.metrics.keys()
+        for name in ("gain_at_60_deg_per_s", "noise_rms_displacement_1s_deg", "best_iteration"):
+            assert one.metrics[name] == pytest.approx(other.metrics[name], rel=1e-3, nan_ok=True)
+    assert (found.command, found.commit, found.config) == (wanted.command, wanted.commit, wanted.config)
+
+
+def test_some_probes_are_measured_again_and_figures_of_former_ones_go(copied: Path, tmp_path: Path) -> None:
+    content = former(json.loads((copied / "manifest.json").read_text()))
+    edit(copied / "manifest.json", **content)
+    before = load_ensemble(copied)  # also what names the former noise is read
+    assert before[0].metrics[OLD] == 3.0 and "noise_rms_displacement_10s_deg" not in before[0].metrics
+    out = tmp_path / "again"
+    assert main(["ensemble", f"measure={copied}", f"out={out}", "which=[jump]"]) == 0
+    after = EnsembleRecord.read(out)
+    assert all(OLD not in member.metrics for member in after.members)
+    assert all(member.metrics["gain_at_60_deg_per_s"] == 0.5 for member in after.members)  # not measured: it stays
+    assert "noise_intensity" not in after.config["evaluation"]["protocol"]
+    assert after.config["evaluation"]["protocol"]["noise_current_sd"] == 0.16
+    np.testing.assert_array_equal(after.values["gain"], before.record.values["gain"])
+
+
+def _other_seed(folder: Path) -> None:
+    members = json.loads((folder / "manifest.json").read_text())["members"]
+    members[1]["metrics"]["evaluation_seed"] = 77
+    edit(folder / "manifest.json", members=members)
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (_other_seed, ["out=NEW", "which=[jump]"], "measured with evaluation_seed 77, got 1"),
+        (
+            lambda _: None,
+            ["out=OTHER"],
+            "holds an ensemble already; wanted that of measure=... itself, or a new folder",
+        ),
+        (lambda _: None, ["out=NEW", "which=[swim]"], "which: got ['swim'], wanted some of"),
+        (lambda _: None, ["out=NEW", "run=[x]"], "beside run, failed or command, wanted it alone"),
+        (lambda _: None, ["out=NEW", "threads=0"], "threads: got 0, wanted 1 or more"),
+    ],
+)
+def test_what_cannot_be_measured_again_leaves_everything_as_it_was(
+    made: Path,
+    copied: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change,
+    arguments: list[str],
+    message: str,
+) -> None:
+    other = Path(shutil.copytree(made, tmp_path / "other"))
+    change(copied)
+    before = {path: path.read_bytes() for folder in (copied, other) for path in folder.iterdir()}
+    given = [text.replace("NEW", str(tmp_path / "new")).replace("OTHER", str(other)) for text in arguments]
+    assert main(["ensemble", f"measure={copied}", *given]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists() and all(path.read_bytes() == content for path, content in before.items())
+
+
 def test_another_circuit_is_refused(copied: Path) -> None:
     edit(copied / "manifest.json", circuit_sha256="ab")
     with pytest.raises(DataError, match="on this machine, wanted ab, the circuit of .*: other synapse counts, or"):

@@ -15,6 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from scipy.integrate import solve_ivp
 
 from connectome_sim.analysis import VERDICTS
@@ -24,7 +25,7 @@ from connectome_sim.cli import main
 from connectome_sim.config import FitConfig, compose, saved_config
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import ConfigError, FitError, RunFolderError
-from connectome_sim.evaluate import restore
+from connectome_sim.evaluate import FULL, restore
 from connectome_sim.fit import SpectralStart
 from connectome_sim.model import Drive
 from connectome_sim.records import RunFolder, atomic, read_arrays, read_checkpoint, read_network, read_parameters
@@ -59,7 +60,8 @@ TINY = [
             "jump_duration_s=0.1",
             "noise_headings=1",
             "noise_repeats=2",
-            "noise_duration_s=0.2",
+            "noise_duration_s=1",
+            "noise_times_s=[1]",
             "cue_duration_s=0.1",
             "settle_duration_s=0.1",
         )
@@ -323,6 +325,21 @@ def test_evaluating_one_probe_keeps_what_the_others_found(copied: Path) -> None:
     assert after.keys() == before.keys()
     assert changed and all(name.startswith("gain_") or "speed" in name or "linear" in name for name in changed)
     assert "walking/time_s" in read_arrays(copied / "evaluation.h5")
+
+
+def test_a_run_of_a_former_noise_is_read_and_its_figure_goes_when_any_probe_is_measured_again(copied: Path) -> None:
+    """White noise for a minute and the variance among repeats: not what stands under the present names."""
+    config = OmegaConf.load(copied / ".hydra" / "config.yaml")
+    protocol = config.evaluation.protocol
+    for name in [name for name in protocol if name.startswith("noise_")]:
+        del protocol[name]
+    protocol.update(noise_headings=1, noise_repeats=2, noise_duration_s=0.2, noise_intensity=0.05)
+    OmegaConf.save(config, copied / ".hydra" / "config.yaml")
+    folder = RunFolder.open(copied)
+    folder.write_metrics({**folder.metrics(), "noise_diffusion_deg2_per_s": 3.0})
+    assert saved_config(copied).evaluation.protocol.noise_current_sd == FULL.noise_current_sd
+    assert main(["evaluate", f"run={copied}", "evaluation.which=[jump]", "progress=false"]) == 0
+    assert "noise_diffusion_deg2_per_s" not in folder.metrics()
 
 
 def test_figures_measured_under_different_conditions_do_not_share_a_table(

@@ -35,7 +35,8 @@ SHORT = replace(
     jump_duration_s=0.2,
     noise_headings=2,
     noise_repeats=2,
-    noise_duration_s=0.2,
+    noise_duration_s=1.0,
+    noise_times_s=(1.0,),
     cue_duration_s=0.2,
     settle_duration_s=0.2,
 )

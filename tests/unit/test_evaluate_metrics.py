@@ -171,27 +171,6 @@ def test_drift_is_the_size_of_the_turn_and_keeps_whole_turns() -> None:
     assert found["rest_drift_60s_max_deg"] == pytest.approx(400)
 
 
-# --- noise ---
-
-
-def test_diffusion_is_the_slope_of_the_variance_of_a_random_walk() -> None:
-    random = np.random.default_rng(0)
-    d = 25.0  # deg^2/s
-    steps = np.deg2rad(random.normal(0, np.sqrt(d * 0.1), (600, 50, 40)))
-    path = np.concatenate([np.zeros((1, 50, 40)), np.cumsum(steps, axis=0)])
-    found, variance = metrics.noise_diffusion(TIME, path)
-    assert found == pytest.approx(d, rel=0.1)  # 1,950 degrees of freedom: 3 % at one time, 3 sigma
-    assert variance[0] == 0 and variance.shape == TIME.shape
-
-
-def test_drift_that_repeats_share_and_fast_jitter_are_not_diffusion() -> None:
-    random = np.random.default_rng(0)
-    drift = np.deg2rad(3) * TIME[:, None, None] * np.linspace(-1, 1, 16)[:, None] * np.ones(4)
-    jitter = np.deg2rad(random.normal(0, 2, drift.shape))
-    assert metrics.noise_diffusion(TIME, drift)[0] == pytest.approx(0, abs=1e-12)
-    assert abs(metrics.noise_diffusion(TIME, drift + jitter)[0]) < 0.05
-
-
 # --- jump ---
 
 WEDGE = circular.evenly_spaced(16)

@@ -178,14 +178,50 @@ def test_constant_probe_visits_every_heading_with_every_velocity() -> None:
     np.testing.assert_allclose(np.rad2deg(trials.headings.numpy()), [0, 120, 240, 0, 120, 240])
 
 
+def current(*, segment: int = 1000, seed: int = 0, **changes: float) -> torch.Tensor:
+    settings = {
+        "n_steps": 1000,
+        "n_trials": 10,
+        "n_neurons": 40,
+        "time_step": 0.01,
+        "sd": 0.3,
+        "correlation_time": 0.02,
+    }
+    return torch.cat(list(tasks.noise_current(tasks.generator(seed, "noise"), segment=segment, **settings | changes)))
+
+
+def test_the_noise_current_is_an_ornstein_uhlenbeck_process_from_its_first_step_on() -> None:
+    """SD 0.3 at every step, correlation exp(-lag / 20 ms), none between neurons or trials."""
+    found = current(n_trials=100)
+    assert found.shape == (1000, 100, 40) and found.dtype == torch.float64
+    assert found[0].std().item() == pytest.approx(0.3, rel=0.04)  # 4,000 numbers: standard error 1.1 %
+    assert found.std().item() == pytest.approx(0.3, rel=0.01)
+    for lag in (1, 2, 5):
+        together = (found[lag:] * found[:-lag]).mean().item() / 0.09
+        assert together == pytest.approx(np.exp(-lag * 0.01 / 0.02), abs=0.005)
+    assert abs((found[:, 0, 0] * found[:, 0, 1]).mean().item()) < 0.02
+    assert abs((found[:, 0, 0] * found[:, 1, 0]).mean().item()) < 0.02
+
+
 @pytest.mark.parametrize("time_step", [0.001, 0.01])
-def test_integral_of_noise_has_a_variance_that_no_time_step_changes(time_step: float) -> None:
-    steps = round(1.0 / time_step)
-    current = tasks.noise_current(
-        tasks.generator(0, "noise"), n_steps=steps, n_trials=20, n_neurons=50, time_step=time_step, intensity=0.3
-    )
-    integral = current.sum(dim=0) * time_step  # after 1 s: variance intensity^2 * 1 s
-    assert integral.std().item() == pytest.approx(0.3, rel=0.08)  # standard error 2.2 %
+def test_the_integral_of_the_noise_current_has_the_variance_that_its_docstring_states(time_step: float) -> None:
+    keep, steps = np.exp(-time_step / 0.02), round(2.0 / time_step)
+    integral = current(n_steps=steps, n_trials=20, n_neurons=200, time_step=time_step).sum(dim=0) * time_step
+    density = 0.09 * time_step * (1 + keep) / (1 - keep)  # 2 % above 2 sd^2 tau at 10 ms
+    assert density == pytest.approx(2 * 0.09 * 0.02, rel=0.025)
+    assert integral.var().item() == pytest.approx(density * 2.0, rel=0.08)  # standard error 2.2 %; 1 % late by tau
+
+
+def test_the_noise_current_is_the_same_however_it_is_cut() -> None:
+    assert torch.equal(current(), current(segment=7))
+    assert not torch.equal(current(), current(seed=1))
+    assert torch.equal(current() * 2, current(sd=0.6))
+
+
+@pytest.mark.parametrize("wrong", [{"sd": -0.1}, {"correlation_time": 0.0}, {"time_step": 0.0}, {"segment": 0}])
+def test_a_noise_current_that_is_none_is_refused(wrong: dict) -> None:
+    with pytest.raises(ConfigError, match=f"noise: got .*{next(iter(wrong))}={next(iter(wrong.values()))}"):
+        current(**wrong)
 
 
 def test_moving_trials_changes_dtype_but_not_indices() -> None:
