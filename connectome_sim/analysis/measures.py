@@ -97,9 +97,9 @@ def _amplitude_by_bin(session: Session) -> FloatArray:
 
 
 def _aligned(values: FloatArray, by: FloatArray, where: BoolArray) -> FloatArray:
-    """Mean [n] of ``values`` [F, B, n] over the frames ``where`` [F, B], each turned so that ``by`` peaks first."""
+    """Mean [1, n] of ``values`` [F, B, n] over frames ``where`` [F, B], each turned so that ``by`` peaks first."""
     shift = by[where].argmax(axis=-1)[:, None] + np.arange(by.shape[-1])
-    return np.take_along_axis(values[where], shift % by.shape[-1], axis=-1).mean(axis=0)
+    return np.take_along_axis(values[where], shift % by.shape[-1], axis=-1).mean(axis=0, keepdims=True)
 
 
 def _ahead(session: Session, number: int, pen: FloatArray, epg: FloatArray) -> float:
@@ -107,7 +107,7 @@ def _ahead(session: Session, number: int, pen: FloatArray, epg: FloatArray) -> f
     found = []
     for sign, where in _turns(session, number, pen, epg).items():
         apart = circular.difference(heading_of(_aligned(pen, epg, where)), heading_of(_aligned(epg, epg, where)))
-        found.append(sign * math.degrees(apart))
+        found.append(sign * math.degrees(apart.item()))
     return float(np.mean(found)) if found else math.nan
 
 
@@ -194,7 +194,7 @@ def _bridge_lag(session: Session, *, ipsilateral: bool) -> FloatArray:
         side = SIDES[sign if ipsilateral else -sign]
         bins = [heading_of(_aligned(x[..., side], epg[..., side], where)) for x in (pen, epg)]
         one = 2 * math.pi / GLOMERULI  # PEN_a begin in glomerulus 2, EPG in 1
-        outward = float(circular.wrap(bins[0] - bins[1] + one)) / one
+        outward = circular.wrap(bins[0] - bins[1] + one).item() / one
         found.append(outward if ipsilateral else -outward)
     return np.array([np.mean(found) if found else math.nan])
 

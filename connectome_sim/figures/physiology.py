@@ -72,8 +72,8 @@ def scorecard(saved: SavedPhysiology) -> Figure:
     rows = saved.scores
     passed, counted = (rows.verdict == PASS).sum(), (rows.verdict != NOT_APPLICABLE).sum()
     caption = (
-        f"{saved.origin}. Grey: what passes, 2 SD over flies (of an interquartile range: IQR / 1.349), or a tolerance of "
-        "ours where no spread is known (hollow). *: the animal's number is a third party's summary, not checked. "
+        f"{saved.origin}. Grey: what passes, 2 SD over flies (of an interquartile range: IQR / 1.349), or a tolerance "
+        "of ours where no spread is known (hollow). *: the animal's number is a third party's summary, not checked. "
         f"Imaging rows through a model of the indicator. Triangles: more than {REACH:g} off."
     )
     figure = new_figure("Physiology scorecard", caption, height=1.0 + 0.27 * len(rows))
@@ -125,8 +125,8 @@ def _numbers(row: pd.Series) -> str:
 def bump_by_velocity(saved: SavedPhysiology) -> Figure:
     """Lead of the PEN_a, amplitude and width of the EPG bump against angular velocity, with the fly's."""
     caption = (
-        f"{saved.origin}. Walks in darkness, bins of the smoothed velocity; lead: jRGECO1a in EPG and GCaMP6f in PEN_a, "
-        "blue squares with the two swapped; else GCaMP6f. Fly: Turner-Evans et al. 2017, amplitude and width by their slope."
+        f"{saved.origin}. Walks in darkness, bins of the smoothed velocity. Lead: jRGECO1a in EPG, GCaMP6f in PEN_a "
+        "(squares: swapped); the rest: GCaMP6f. Fly: Turner-Evans et al. 2017; amplitude and width by their slopes."
     )
     figure = new_figure("The bump on the move", caption, height=2.5)
     table = saved.by_velocity

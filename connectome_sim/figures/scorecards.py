@@ -25,8 +25,8 @@ def scorecards(scores: pd.DataFrame) -> Figure:
     rows, ensembles = scores.drop_duplicates("id"), list(scores.ensemble.unique())
     caption = (
         "Dots: members; bars: the median member. Grey: what passes, 2 SD over flies (of an interquartile range: IQR / "
-        "1.349), or a tolerance of ours where no spread is known. *: the animal's number is a third party's summary, not "
-        f"checked. At the edge: more than {REACH:g} off. Right: the animal, and how many members pass of those measured."
+        "1.349), or a tolerance of ours where no spread is known. *: the animal's number is a third party's summary, "
+        f"not checked. At the edge: more than {REACH:g} off. Right: the animal; members that pass of those measured."
     )
     figure = new_figure("Physiology scorecard, all members", caption, height=1.1 + 0.36 * len(rows))
     axes = figure.subplots()
