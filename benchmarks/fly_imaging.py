@@ -89,10 +89,10 @@ def turns(velocity: np.ndarray, number: int) -> dict[int, np.ndarray]:
 
 
 def lead(trials: list[dict[str, Any]]) -> list[float]:
-    """PEN_a ahead of EPG in the ellipsoid body by bin, deg; the bump runs against the ball."""
+    """PEN_a ahead of EPG in the ellipsoid body by bin, deg; here the bump runs as the ball does."""
     epg, pen, velocity = (joined(trials, name) for name in ("epg", "pen", "velocity"))
     return [
-        float(np.rad2deg(np.mean([-sign * apart(pen[:, w], epg[:, w], epg[:, w]) for sign, w in both.items()])))
+        float(np.rad2deg(np.mean([sign * apart(pen[:, w], epg[:, w], epg[:, w]) for sign, w in both.items()])))
         if (both := turns(velocity, number))
         else np.nan
         for number in range(len(BINS_DEG_PER_S) - 1)
@@ -127,7 +127,7 @@ def gain(trials: list[dict[str, Any]]) -> float:
     """Median over windows of the slope of the bump's displacement over that of the heading."""
     slopes = []
     for one in trials:
-        bump, time = -np.unwrap(heading_of(one["epg"].T)), one["time"] - one["time"][0]
+        bump, time = np.unwrap(heading_of(one["epg"].T)), one["time"] - one["time"][0]
         for start in np.arange(0, time[-1] - WINDOW_S, WINDOW_S):
             inside = (time >= start) & (time < start + WINDOW_S)
             true = one["heading"][inside] - one["heading"][inside].mean()

@@ -29,10 +29,9 @@ def member_scorecards(name: str) -> Iterator[pd.DataFrame]:
         config = ensemble.config_of(number)
         session = recorded(ensemble.stored(number), config, held_out_seed(config, member.metrics))
         table = score_table(scorecard(observations, session))
-        for place, (column, value) in enumerate(
-            (("ensemble", ensemble.name), ("member", number), ("seed", member.seed))
-        ):
-            table.insert(place, column, value)
+        table.insert(0, "seed", member.seed)
+        table.insert(0, "member", number)
+        table.insert(0, "ensemble", ensemble.name)
         yield table
 
 
