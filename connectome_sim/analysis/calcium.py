@@ -100,3 +100,12 @@ GCAMP6F = Indicator(
     source="Chen et al. 2013, Nature 499, single action potentials in mouse visual cortex; not checked at the source",
 )
 """Of the flies' indicators the one whose times are best known; in a fly, at room temperature, it may be slower."""
+
+JRGECO1A = Indicator(
+    name="jRGECO1a",
+    time_to_peak=GCAMP6F.time_to_peak,
+    half_decay=GCAMP6F.half_decay * 0.42 / 0.43,
+    source="Dana et al. 2016, eLife 5:e12727: half decay 0.42 s for 0.43 s of GCaMP6f after 160 Hz in boutons of the "
+    "larval fly; rise 'similar to GCaMP6f' in mouse visual cortex; both read in the text",
+)
+"""The red one of two-colour imaging. What is published of the two in the fly does not tell them apart."""

@@ -14,16 +14,16 @@ import torch
 from scipy.signal import savgol_filter
 
 from connectome_sim import circular, tasks
-from connectome_sim.analysis.calcium import GCAMP6F, Indicator
-from connectome_sim.analysis.regions import EPG_RING, Regions
+from connectome_sim.analysis.calcium import GCAMP6F, JRGECO1A, Indicator
+from connectome_sim.analysis.regions import EPG_RING, PEN_RING, Regions
 from connectome_sim.axes import FloatArray, State
 from connectome_sim.evaluate.probes import staggered
 from connectome_sim.evaluate.trace import Runner
 from connectome_sim.model import Drive, RateNetwork
 
-FRAME_S = 0.1  # chosen: volumes of such recordings come at about 10 Hz (10 Hz in Noorman et al. 2024)
+FRAME_S = 0.1  # chosen: volumes came at 11.4 Hz in Turner-Evans et al. 2017, at 10 Hz in Noorman et al. 2024
 WALK_S = 20.0  # chosen: the longest time for which the fly's spread is known
-# Savitzky-Golay, of the angular velocity: as in the published analysis code of Turner-Evans et al. 2020
+# Savitzky-Golay, of angular velocity and fluorescence: Turner-Evans et al. 2017, Materials and methods
 SMOOTHING_ORDER, SMOOTHING_FRAMES = 3, 11
 STANDING_S = 6.7  # mean time for which the flies of Seelig & Jayaraman 2015 stood
 
@@ -35,16 +35,20 @@ class Recording:
     Attributes:
         time: middle of each frame, s [F].
         velocity: angular velocity, smoothed, rad/s [F, B].
+        turning: the same as the green indicator would show it: convolved with its kernel, 0 before the walk [F, B].
         true: displacement of the true heading, rad, unwrapped [F, B].
         decoded: that of the heading decoded from the rates of the EPG wedges, rad, unwrapped [F, B].
-        calcium: fluorescence by region of interest [F, B, region].
+        calcium: fluorescence of the green indicator by region of interest, smoothed [F, B, region].
+        red: that of the red indicator, in the ellipsoid body alone.
     """
 
     time: FloatArray
     velocity: FloatArray
+    turning: FloatArray
     true: FloatArray
     decoded: FloatArray
     calcium: Mapping[str, FloatArray]
+    red: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +75,13 @@ class Session:
 
 
 def record(
-    run: Runner[RateNetwork], regions: Regions, *, seed: int, seconds: float = WALK_S, indicator: Indicator = GCAMP6F
+    run: Runner[RateNetwork],
+    regions: Regions,
+    *,
+    seed: int,
+    seconds: float = WALK_S,
+    green: Indicator = GCAMP6F,
+    red: Indicator = JRGECO1A,
 ) -> Session:
     """Record a network that walks, stands and sees a cue jump.
 
@@ -80,7 +90,8 @@ def record(
         regions: of this network; those of the EPG wedges must be among them.
         seed: of the held-out walks.
         seconds: of each walk.
-        indicator: what turns rates into fluorescence.
+        green: what turns rates into fluorescence.
+        red: the other indicator where two cell types are imaged at once.
 
     Raises:
         SolveError: the network diverges wherever it starts.
@@ -89,9 +100,9 @@ def record(
     initial = run.settle(circular.evenly_spaced(run.protocol.n_headings))
     with torch.no_grad():
         return Session(
-            walk=_walk(run, regions, initial, seed, min(seconds, run.protocol.duration_s), indicator),
-            standing=_standing(run, regions, initial, indicator),
-            jumped=_jumped(run, regions, indicator),
+            walk=_walk(run, regions, initial, seed, min(seconds, run.protocol.duration_s), green, red),
+            standing=_standing(run, regions, initial, green),
+            jumped=_jumped(run, regions, green),
             bump_share=_bump_share(run, initial),
             bump_min_vector_length=run.protocol.bump_min_vector_length,
             bump_min_amplitude=run.protocol.bump_min_amplitude,
@@ -105,37 +116,51 @@ def heading_of(profile: FloatArray) -> FloatArray:
 
 
 def _walk(
-    run: Runner[RateNetwork], regions: Regions, initial: State, seed: int, seconds: float, indicator: Indicator
+    run: Runner[RateNetwork],
+    regions: Regions,
+    initial: State,
+    seed: int,
+    seconds: float,
+    green: Indicator,
+    red: Indicator,
 ) -> Recording:
     p = run.protocol
     trials = tasks.walking(
         tasks.generator(seed, "held_out"), n_trials=p.n_headings, duration=p.duration_s, time_step=p.input_step_s
     )
-    steps = tasks.n_steps(seconds, p.input_step_s)
+    steps, step = tasks.n_steps(seconds, p.input_step_s), p.input_step_s
     velocity = trials.angular_velocity[:steps]
-    rates = _watched(run, initial, run.moving(velocity), regions.matrix)
-    by_region = regions.split(rates)
-    every = min(max(1, round(FRAME_S / p.input_step_s)), steps)
-    frames = steps // every
-
-    def framed(values: FloatArray) -> FloatArray:
-        """Mean over each frame."""
-        return values[: frames * every].reshape(frames, every, *values.shape[1:]).mean(axis=1)
-
-    turning = framed(velocity.numpy())
-    edges: Literal["interp", "nearest"] = (
-        "interp" if frames >= SMOOTHING_FRAMES else "nearest"
-    )  # a walk may be shorter than the filter
+    by_region = regions.split(_watched(run, initial, run.moving(velocity), regions.matrix))
+    every = min(max(1, round(FRAME_S / step)), steps)
     decoded = circular.unwrap(heading_of(by_region[EPG_RING]))
+    seen = {name: _smoothed(_framed(green.fluorescence(x, step)[:steps], every)) for name, x in by_region.items()}
+    ring = {name: by_region[name] for name in (EPG_RING, PEN_RING) if name in by_region}
     return Recording(
-        time=(np.arange(frames) + 0.5) * every * p.input_step_s,
-        velocity=savgol_filter(turning, SMOOTHING_FRAMES, SMOOTHING_ORDER, axis=0, mode=edges),
-        true=framed(trials.displacement().numpy()[:steps]),
-        decoded=framed((decoded - decoded[0])[:steps]),
-        calcium={
-            name: framed(indicator.fluorescence(values, p.input_step_s)[:steps]) for name, values in by_region.items()
-        },
+        time=(np.arange(steps // every) + 0.5) * every * step,
+        velocity=_smoothed(_framed(velocity.numpy(), every)),
+        turning=_smoothed(_framed(convolved(velocity.numpy(), green, step), every)),
+        true=_framed(trials.displacement().numpy()[:steps], every),
+        decoded=_framed((decoded - decoded[0])[:steps], every),
+        calcium=seen,
+        red={name: _smoothed(_framed(red.fluorescence(x, step)[:steps], every)) for name, x in ring.items()},
     )
+
+
+def convolved(velocity: FloatArray, indicator: Indicator, step: float) -> FloatArray:
+    """Angular velocity [t, B], held for ``step`` (s) each, as an indicator would show it; 0 before the first."""
+    return indicator.fluorescence(np.concatenate([np.zeros_like(velocity[:1]), velocity]), step)[1:]
+
+
+def _framed(values: FloatArray, every: int) -> FloatArray:
+    """Mean over each frame of so many samples; what is left at the end is dropped."""
+    frames = len(values) // every
+    return values[: frames * every].reshape(frames, every, *values.shape[1:]).mean(axis=1)
+
+
+def _smoothed(frames: FloatArray) -> FloatArray:
+    """The published filter along the first axis; a walk may be shorter than it."""
+    edges: Literal["interp", "nearest"] = "interp" if len(frames) >= SMOOTHING_FRAMES else "nearest"
+    return savgol_filter(frames, SMOOTHING_FRAMES, SMOOTHING_ORDER, axis=0, mode=edges)
 
 
 def _standing(run: Runner[RateNetwork], regions: Regions, initial: State, indicator: Indicator) -> FloatArray:

@@ -1,7 +1,8 @@
 """Regions of interest as an experimenter draws them: which neurons each averages. Knows the fly's neuropils, no rates.
 
 In the ellipsoid body 16 wedges of 22.5 deg, wedge k centred on 2 pi k / 16; in the bridge 8 glomeruli of each side (1
-to 8; PEN_a: 2 to 9). A region's value is the mean over the neurons that have processes there. Optical blur is left out.
+to 8; PEN_a: 2 to 9); two noduli, each with all PEN_a of the other side of the bridge. A region's value is the mean over
+the neurons that have processes there. Optical blur is left out.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ PEN_OFFSET_WEDGES = 2.5
 
 EPG_RING, PEN_RING = "EPG, ellipsoid body", "PEN_a, ellipsoid body"
 EPG_BRIDGE, PEN_BRIDGE, DELTA7_BRIDGE = "EPG, bridge", "PEN_a, bridge", "Delta7, bridge"
+PEN_NODULI = "PEN_a, noduli"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class Regions:
 
     Attributes:
         means: name -> [neuron, region], columns that sum to 1. In the bridge L1 to L8, then R1 to R8 (PEN_a: 2 to 9).
+            Of the noduli first the right one, which the left bridge drives, then the left one.
         missing: name -> why there is none.
     """
 
@@ -61,6 +64,7 @@ def regions_of(network: FittedNetwork) -> Regions:
         EPG_BRIDGE: lambda network: _bridge(network, "EPG"),
         PEN_BRIDGE: lambda network: _bridge(network, "PEN_a"),
         DELTA7_BRIDGE: lambda network: _bridge(network, "Delta7"),
+        PEN_NODULI: _noduli,
     }
     for name, recipe in recipes.items():
         try:
@@ -98,6 +102,15 @@ def _bridge(network: FittedNetwork, cell_class: str) -> FloatArray:
         for side, glomerulus in _innervated(parse_instance(network.instance[i])):
             if first <= glomerulus < first + GLOMERULI:
                 member[i, glomerulus - first + GLOMERULI * (side == "R")] = 1.0
+    return member
+
+
+def _noduli(network: FittedNetwork) -> FloatArray:
+    member = np.zeros((len(network.bias), 2))
+    for i in _neurons(network, "PEN_a"):
+        if (side := network.side[i]) not in ("L", "R"):
+            raise DataError("some PEN_a have no side")
+        member[i, int(side == "R")] = 1.0
     return member
 
 

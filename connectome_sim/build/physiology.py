@@ -13,7 +13,9 @@ import torch
 
 from connectome_sim.analysis.beside_others import Row, columns, mean_gain, published, simulated, this_network
 from connectome_sim.analysis.imaging import Session, record
-from connectome_sim.analysis.physiology import BINS_DEG_PER_S, Score, curves, scorecard, shipped_observations
+from connectome_sim.analysis.measures import BINS_DEG_PER_S
+from connectome_sim.analysis.observations import shipped_observations
+from connectome_sim.analysis.physiology import Score, curves, scorecard
 from connectome_sim.analysis.regions import regions_of
 from connectome_sim.config import FitConfig
 from connectome_sim.evaluate import Protocol, restore
@@ -96,11 +98,14 @@ def score_table(scores: Sequence[Score]) -> pd.DataFrame:
             "observation": score.observation.observation,
             "unit": score.observation.unit,
             "animal": score.observation.number,
-            "spread": score.observation.spread,
+            "spread": score.observation.spread_words,
             "spread_kind": score.observation.spread_kind,
+            "flies": score.observation.flies,
+            "passes_within": score.observation.kind.within,
             "network": score.value,
             "network_sd": score.value_sd,
             "off_by": score.off_by,
+            "off_by_unit": score.observation.kind.unit,
             "verdict": score.verdict,
             "in_words": score.words,
             "method": score.observation.method,

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from connectome_sim import files
-from connectome_sim.analysis.physiology import NOT_APPLICABLE, PASS, WITHIN
+from connectome_sim.analysis.physiology import NOT_APPLICABLE, PASS
 from connectome_sim.errors import RunFolderError
 from connectome_sim.figures.style import (
     BLACK,
@@ -76,13 +76,14 @@ def scorecard(saved: SavedPhysiology) -> Figure:
     rows = saved.scores
     passed, counted = (rows.verdict == PASS).sum(), (rows.verdict != NOT_APPLICABLE).sum()
     caption = (
-        f"{saved.origin}. Grey: what passes. 2 of a published ±, the range over flies, or a tolerance of ours where "
-        f"no spread is known (hollow). Imaging rows through a model of GCaMP6f. Triangles: more than {REACH:g} off."
+        f"{saved.origin}. Grey: what passes, 2 SD over flies (of an interquartile range: IQR / 1.349), or a tolerance "
+        "of ours where no spread is known (hollow). *: the animal's number is a third party's summary, not checked. "
+        f"Imaging rows through a model of the indicator. Triangles: more than {REACH:g} off."
     )
     figure = new_figure("Physiology scorecard", caption, height=1.0 + 0.27 * len(rows))
     axes = figure.subplots()
     for y, (_, row) in enumerate(rows.iterrows()):
-        within = WITHIN[str(row.spread_kind)]
+        within = float(row.passes_within)
         axes.barh(y, 2 * within, left=-within, height=0.7, color=PALE)
         if row.verdict == NOT_APPLICABLE:
             axes.text(0, y, "not applicable", ha="center", va="center", color=GREY, fontsize=6)
@@ -97,9 +98,9 @@ def scorecard(saved: SavedPhysiology) -> Figure:
     axes.axvline(0, color=GREY, linewidth=0.6)
     axes.set_xlim(-REACH, REACH)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [textwrap.fill(text, 62) for text in rows.observation], fontsize=6)
+    axes.set_yticks(range(len(rows)), [label_of(row) for _, row in rows.iterrows()], fontsize=6)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("network less animal (spreads of the animal)")
+    axes.set_xlabel("network less animal (SD over flies, or tolerances)")
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(len(rows)), [_numbers(row) for _, row in rows.iterrows()], fontsize=6)
     right.tick_params(length=0)
@@ -109,18 +110,27 @@ def scorecard(saved: SavedPhysiology) -> Figure:
     return figure
 
 
-def _numbers(row: pd.Series) -> str:
+def label_of(row: pd.Series) -> str:
+    """What was observed, with a star where nobody checked the number at the source."""
+    return textwrap.fill(row.observation + " *" * (row.checked == "summary"), 62)
+
+
+def animal(row: pd.Series) -> str:
+    """What was seen in the animal, with its spread."""
     unit = "" if row.unit in ("1", 1) else f" {row.unit}"
-    spread = "" if row.spread_kind == "chosen" else f" ± {row.spread:.3g}"
-    network = "-" if np.isnan(row.network) else f"{row.network:.3g}"
-    return f"{row.animal:.3g}{spread}: {network}{unit}"
+    return f"{row.animal:.3g}{'' if row.spread_kind == 'chosen' else ' ' + row.spread}{unit}"
+
+
+def _numbers(row: pd.Series) -> str:
+    return f"{animal(row)}: {'-' if np.isnan(row.network) else format(row.network, '.3g')}"
 
 
 @styled
 def bump_by_velocity(saved: SavedPhysiology) -> Figure:
     """Lead of the PEN_a, amplitude and width of the EPG bump against angular velocity, with the fly's."""
     caption = (
-        f"{saved.origin}. Walks in darkness, GCaMP6f, bins of the smoothed velocity. Fly: Turner-Evans et al. 2017."
+        f"{saved.origin}. Walks in darkness, bins of the smoothed velocity. Lead: jRGECO1a in EPG, GCaMP6f in PEN_a "
+        "(squares: swapped); the rest: GCaMP6f. Fly: Turner-Evans et al. 2017; amplitude and width by their slopes."
     )
     figure = new_figure("The bump on the move", caption, height=2.5)
     table = saved.by_velocity
@@ -129,20 +139,24 @@ def bump_by_velocity(saved: SavedPhysiology) -> Figure:
     lead = [
         seen[f"pen_a_lead_{low:g}_{high:g}"] for low, high in zip(table.from_deg_per_s, table.to_deg_per_s, strict=True)
     ]
-    amplitude = table.amplitude / table.amplitude.iloc[0]
+    beyond = (speed - speed.iloc[0]) / 100
     panels = (
-        ("PEN_a ahead of EPG", "lead (deg)", table.pen_a_lead_deg, speed, lead),
+        ("PEN_a ahead of EPG", "lead (deg)", table.pen_a_lead_deg, lead),
         (
             "EPG amplitude",
             "relative to 0-30 deg/s",
-            amplitude,
-            speed.iloc[[0, -1]],
-            [1, seen["epg_amplitude_velocity"]],
+            table.amplitude / table.amplitude.iloc[0],
+            1 + seen["epg_amplitude_velocity"] * beyond,
         ),
-        ("EPG width", "width (deg)", table.width_deg, speed, np.full(len(speed), seen["epg_width_2017"])),
+        (
+            "EPG width",
+            "width (deg)",
+            table.width_deg,
+            seen["epg_width_2017"] * (1 + seen["epg_width_velocity"] * beyond),
+        ),
     )
-    for axes, (title, label, network, where, fly) in zip(figure.subplots(1, 3), panels, strict=True):
-        axes.plot(where, fly, "D--", color=BLACK, markerfacecolor="white", linewidth=0.8, label="fly")
+    for axes, (title, label, network, fly) in zip(figure.subplots(1, 3), panels, strict=True):
+        axes.plot(speed, fly, "D--", color=BLACK, markerfacecolor="white", linewidth=0.8, label="fly")
         axes.set_xlabel("angular velocity (deg/s)")
         axes.set_ylabel(label)
         axes.axhline(0, color=GREY, linewidth=0.6)
@@ -150,6 +164,8 @@ def bump_by_velocity(saved: SavedPhysiology) -> Figure:
         axes.set_xlim(0, 180)
         if network.notna().any():
             axes.plot(speed, network, "o-", color=BLUE, label="network")
+            if network is table.pen_a_lead_deg:
+                axes.plot(speed, table.pen_a_lead_swapped_deg, "s:", color=SKY, label="network, indicators swapped")
             panel_title(axes, title)
         else:
             panel_title(axes, title, warning="not measured")

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from scipy.integrate import quad
+from scipy.signal import lfilter
 
 from connectome_sim.analysis import physiology
 from connectome_sim.analysis.calcium import GCAMP6F, Indicator
-from connectome_sim.analysis.imaging import Recording, Session, heading_of, record
-from connectome_sim.analysis.physiology import (
-    MEASURES,
-    NOT_APPLICABLE,
-    OFF,
-    PASS,
-    Observation,
-    read_observations,
-    scorecard,
-    shipped_observations,
+from connectome_sim.analysis.imaging import Recording, Session, convolved, heading_of, record
+from connectome_sim.analysis.measures import MEASURES
+from connectome_sim.analysis.observations import Observation, shipped_observations
+from connectome_sim.analysis.physiology import NOT_APPLICABLE, OFF, PASS, scorecard
+from connectome_sim.analysis.regions import (
+    DELTA7_BRIDGE,
+    EPG_BRIDGE,
+    EPG_RING,
+    PEN_BRIDGE,
+    PEN_NODULI,
+    PEN_RING,
+    regions_of,
 )
-from connectome_sim.analysis.regions import DELTA7_BRIDGE, EPG_BRIDGE, EPG_RING, PEN_BRIDGE, PEN_RING, regions_of
 from connectome_sim.connectome import statistics
 from connectome_sim.errors import ConfigError, DataError
 from connectome_sim.evaluate import QUICK, restore
@@ -36,7 +36,7 @@ from connectome_sim.solve import SolveOptions
 from tests.rings import stored_ring
 
 WEDGE = 2 * math.pi / 16
-ALL = (EPG_RING, PEN_RING, EPG_BRIDGE, PEN_BRIDGE, DELTA7_BRIDGE)
+ALL = (EPG_RING, PEN_RING, EPG_BRIDGE, PEN_BRIDGE, DELTA7_BRIDGE, PEN_NODULI)
 
 
 def independent_heading(rates: np.ndarray, angles: np.ndarray) -> float:
@@ -149,10 +149,10 @@ def circuit() -> FittedNetwork:
 def test_every_region_is_an_average(circuit: FittedNetwork) -> None:
     regions = regions_of(circuit)
     assert tuple(regions.means) == ALL and not regions.missing
-    for mean in regions.means.values():
-        assert mean.shape == (len(circuit.bias), 16)
+    for name, mean in regions.means.items():
+        assert mean.shape == (len(circuit.bias), 2 if name == PEN_NODULI else 16)
         np.testing.assert_allclose(mean.sum(axis=0), 1)
-    values = np.random.default_rng(0).random((3, 80))
+    values = np.random.default_rng(0).random((3, 82))
     np.testing.assert_array_equal(np.concatenate(list(regions.split(values).values()), axis=-1), values)
 
 
@@ -171,36 +171,57 @@ def test_pen_tiles_lie_where_their_synapses_are(circuit: FittedNetwork) -> None:
             assert set(np.flatnonzero(mean[i])) == {wedge % 16 for wedge in tile}, instance
 
 
+def test_a_nodulus_holds_all_pen_of_one_side_of_the_bridge(circuit: FittedNetwork) -> None:
+    mean = regions_of(circuit).means[PEN_NODULI]
+    for column, side in enumerate("LR"):
+        driven = {circuit.instance[i] for i in np.flatnonzero(mean[:, column])}
+        assert driven == {name for name in circuit.instance if name.startswith("PEN_a") and name[-2] == side}
+
+
 def test_a_network_of_strangers_has_only_its_wedges() -> None:
     regions = regions_of(stored_ring())
     assert tuple(regions.means)[0] == EPG_RING and DELTA7_BRIDGE in regions.missing
     assert "no Delta7" in regions.missing[DELTA7_BRIDGE]
 
 
+LAG = 1.5  # glomeruli, in the made-up recording
+KERNEL_S = 1.0  # a slow one, so that what was not convolved shows
+
+
 def session(**changes: object) -> Session:
-    """A made-up recording: bumps of known width that turn with gain 0.8, PEN 20 deg ahead of EPG, Delta7 opposite."""
+    """A made-up recording: bumps of known width that turn with gain 0.8.
+
+    The red PEN_a are 20 deg ahead of the green EPG, the green ones 30 deg ahead of the red EPG. In the bridge Delta7
+    are opposite, and PEN_a lag by 1.5 glomeruli. The noduli differ by the turning that a slow kernel shows.
+    """
     frames, trials = 200, 4
     velocity = np.deg2rad(np.linspace(-170, 170, frames))[:, None] * np.ones(trials)
     true = np.cumsum(velocity, axis=0) * 0.1
     heading = 0.8 * true
     wedges, glomeruli = WEDGE * np.arange(16), 2 * np.pi / 8 * np.arange(8)
 
-    def bump(centre: np.ndarray, angles: np.ndarray, height: np.ndarray | float = 1.0) -> np.ndarray:
-        return np.asarray(height)[..., None] * (1 + np.cos(angles - centre[..., None]))
+    def bump(centre: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        return 1 + np.cos(angles - centre[..., None])
 
-    ahead = heading + np.sign(velocity) * math.radians(20)
-    half = np.concatenate
-    both = half([bump(heading, glomeruli)] * 2, axis=-1)
-    opposite = half([bump(heading + math.pi, glomeruli)] * 2, axis=-1)
-    turning = half([bump(heading, glomeruli, 2 - velocity / 4), bump(heading, glomeruli, 2 + velocity / 4)], axis=-1)
+    def bridge(centre: np.ndarray) -> np.ndarray:
+        """Glomeruli rise with the heading on the left and fall on the right."""
+        return np.concatenate([bump(centre, glomeruli), bump(-centre, glomeruli)], axis=-1)
+
+    way = np.sign(velocity)
+    one = 2 * math.pi / 8
+    behind = heading - way * LAG * one
+    pen = np.concatenate([bump(behind - one, glomeruli), bump(-behind - one, glomeruli)], axis=-1)  # from glomerulus 2
+    turning = lfilter([0.1 / KERNEL_S], [1, 0.1 / KERNEL_S - 1], velocity, axis=0)
     calcium = {
         EPG_RING: bump(heading, wedges),
-        PEN_RING: bump(ahead, wedges),
-        EPG_BRIDGE: both,
-        PEN_BRIDGE: turning,
-        DELTA7_BRIDGE: opposite,
+        PEN_RING: bump(heading + way * math.radians(30), wedges),
+        EPG_BRIDGE: bridge(heading),
+        PEN_BRIDGE: pen,
+        DELTA7_BRIDGE: bridge(heading + math.pi),
+        PEN_NODULI: np.stack([2 - turning / 4, 2 + turning / 4], axis=-1),
     }
-    walk = Recording(0.1 * np.arange(frames), velocity, true, heading, calcium)
+    red = {EPG_RING: calcium[EPG_RING], PEN_RING: bump(heading + way * math.radians(20), wedges)}
+    walk = Recording(0.1 * np.arange(frames), velocity, turning, true, heading, calcium, red)
     drift = np.linspace(0, 1, 50)[:, None] * np.array([-4.0, -4.0, 4.0, 4.0])  # rad, in both directions
     standing = bump(drift, wedges)
     whole = Session(
@@ -219,10 +240,13 @@ def session(**changes: object) -> Session:
     ("measure", "value", "tolerance"),
     [
         ("epg_width_deg", 180.0, 1.0),  # of a cosine; up to 1 deg less where the peak lies between two wedges
-        ("epg_width_ratio", 1.0, 0.02),
-        ("epg_amplitude_ratio", 1.0, 0.02),
-        ("pen_a_lead_60_90_deg", 20.0, 1e-6),
-        ("pen_a_lead_150_180_deg", 20.0, 1e-6),
+        ("epg_width_slope", 0.0, 0.02),
+        ("epg_amplitude_slope", 0.0, 0.02),
+        *((f"pen_a_lead_{low}_{low + 30}_deg", 30.0, 1e-6) for low in range(0, 180, 30)),
+        ("pen_a_lead_swapped_150_180_deg", 20.0, 1e-6),
+        ("pen_a_bridge_lag_ipsilateral_glomeruli", LAG, 1e-6),
+        ("pen_a_bridge_lag_contralateral_glomeruli", LAG, 1e-6),
+        ("pen_a_turning_correlation", 1.0, 1e-9),
         ("delta7_epg_distance_glomeruli", 4.0, 1e-6),
         ("integration_gain", 0.8, 1e-9),
         ("standing_drift_sd_rad", 4 * math.sqrt(4 / 3), 1e-9),  # not 0, the mean, nor wrapped; SD with n - 1
@@ -234,9 +258,78 @@ def test_measures_find_what_was_put_in(measure: str, value: float, tolerance: fl
     assert np.mean(MEASURES[measure](session())) == pytest.approx(value, abs=tolerance)
 
 
-def test_pen_amplitude_follows_the_turn() -> None:
-    """Right less left is proportional to the velocity, but for peaks that fall between two of 8 glomeruli."""
-    assert np.mean(MEASURES["pen_a_turning_correlation"](session())) > 0.98
+def test_velocity_that_was_not_convolved_shows() -> None:
+    """The same noduli against the velocity itself, whose kernel here is 1 s: far from 1. Sides exchanged: -1."""
+    whole = session()
+    unfiltered = replace(whole, walk=replace(whole.walk, turning=whole.walk.velocity))
+    assert np.mean(MEASURES["pen_a_turning_correlation"](unfiltered)) < 0.97
+    calcium = {**whole.walk.calcium, PEN_NODULI: whole.walk.calcium[PEN_NODULI][..., ::-1]}
+    exchanged = replace(whole, walk=replace(whole.walk, calcium=calcium))
+    np.testing.assert_allclose(MEASURES["pen_a_turning_correlation"](exchanged), -1.0)
+
+
+def test_turning_is_the_integral_of_velocity_over_the_kernel() -> None:
+    """For a sine the steady response is that of 1 / ((1 + i w rise) (1 + i w decay)); before the walk there is 0."""
+    step, omega = 1e-3, 2 * math.pi
+    rise, decay = GCAMP6F.time_constants
+    time = step * np.arange(8000)
+    seen = convolved(np.sin(omega * time)[:, None], GCAMP6F, step)[:, 0]
+    response = 1 / ((1 + 1j * omega * rise) * (1 + 1j * omega * decay))
+    late = time > 4
+    exact = np.imag(response * np.exp(1j * omega * (time - step / 2)))  # held: half a step late
+    np.testing.assert_allclose(seen[late], exact[late], atol=1e-4)
+    assert seen[0] == 0
+    started = convolved(np.ones((3, 1)), GCAMP6F, step)
+    np.testing.assert_allclose(started[0], 0, atol=1e-12)  # and not 1, as if it had always turned
+
+
+def test_a_nodulus_that_shows_what_the_fly_did_correlates_perfectly_only_with_the_same_kernel() -> None:
+    """Rates that are the velocity itself, seen through an indicator ten times slower than GCaMP6f."""
+    velocity = np.random.default_rng(1).standard_normal((4000, 1)).cumsum(axis=0) * 0.02
+    velocity -= velocity.mean(axis=0)
+    slow = Indicator(name="slow", time_to_peak=0.45, half_decay=1.42, source="made up")
+    rates = np.concatenate([np.zeros((1, 1)), velocity])  # as sampled: at rest before the walk
+    shown = slow.fluorescence(rates, 0.01)[1:, 0]
+    same, other = (np.corrcoef(shown, convolved(velocity, x, 0.01)[:, 0])[0, 1] for x in (slow, GCAMP6F))
+    assert same == pytest.approx(1.0) and other < 0.9 and np.corrcoef(shown, velocity[:, 0])[0, 1] < 0.9
+
+
+def test_frames_are_aligned_before_they_are_averaged() -> None:
+    """Bumps all over the ring, of which a plain mean would be flat; the lead is that of every frame."""
+    whole = session()
+    heading = np.random.default_rng(0).uniform(-math.pi, math.pi, whole.walk.velocity.shape)
+    ahead = heading + np.sign(whole.walk.velocity) * WEDGE * 2
+    ring = {
+        EPG_RING: 1 + np.cos(WEDGE * np.arange(16) - heading[..., None]),
+        PEN_RING: 1 + np.cos(WEDGE * np.arange(16) - ahead[..., None]),
+    }
+    seen = replace(whole, walk=replace(whole.walk, calcium={**whole.walk.calcium, **ring}, red=ring))
+    assert np.mean(MEASURES["pen_a_lead_90_120_deg"](seen)) == pytest.approx(45.0)
+
+
+def test_slopes_are_relative_to_the_slowest_bin() -> None:
+    """A bump whose amplitude is 2 + v / 100 deg/s: slope 1 / (2 + 0.15) per 100 deg/s."""
+    whole = session()
+    speed = np.rad2deg(np.abs(whole.walk.velocity))
+    at = np.where(np.eye(16, dtype=bool)[0], (2 + speed / 100)[..., None], 0.0)
+    base = np.concatenate([np.zeros_like(at[:40]), at])  # more than a tenth of the frames are the baseline, 0
+    walk = replace(
+        whole.walk,
+        velocity=np.concatenate([np.full((40, 4), 10.0), whole.walk.velocity]),  # rad/s, in no bin
+        calcium={EPG_RING: base},
+    )
+    (slope,) = MEASURES["epg_amplitude_slope"](replace(whole, walk=walk))
+    assert slope == pytest.approx(1 / 2.15, abs=0.02)
+
+
+def test_a_bin_with_few_frames_has_no_mean() -> None:
+    whole = session()
+    fast = np.rad2deg(np.abs(whole.walk.velocity)) >= 150
+    calcium = {**whole.walk.calcium, PEN_RING: whole.walk.calcium[PEN_RING].copy()}
+    calcium[PEN_RING][fast] = np.nan
+    seen = replace(whole, walk=replace(whole.walk, calcium=calcium))
+    (score,) = scorecard([observation(measure="pen_a_lead_150_180_deg")], seen)
+    assert score.verdict == NOT_APPLICABLE and "too few frames" in score.reason
 
 
 def observation(**changes: object) -> Observation:
@@ -244,19 +337,38 @@ def observation(**changes: object) -> Observation:
 
 
 @pytest.mark.parametrize(
-    ("kind", "number", "verdict", "off_by"),
+    ("kind", "number", "spread", "verdict", "off_by"),
     [
-        ("as given", 0.81, PASS, -1.0),
-        ("as given", 0.83, OFF, -3.0),
-        ("half range", 0.805, PASS, -0.5),
-        ("chosen", 0.82, OFF, -2.0),
+        ("sd", 0.81, 0.01, PASS, -1.0),
+        ("sd", 0.83, 0.01, OFF, -3.0),
+        ("sem", 0.83, 0.01, PASS, -1.0),  # of 9 flies, an SD of 0.03
+        ("iqr", 0.81, (0.80, 0.81349), PASS, -1.0),  # an SD of 0.01
+        ("range", 0.5, (0.79, 0.83), PASS, -0.5),  # counts from its middle, whatever the number
+        ("range", 0.5, (0.81, 0.83), OFF, -2.0),
+        ("chosen", 0.82, 0.01, OFF, -2.0),
     ],
 )
-def test_verdicts_count_spreads(kind: str, number: float, verdict: str, off_by: float) -> None:
-    row = observation(measure="integration_gain", number=number, spread=0.01, spread_kind=kind)
+def test_verdicts_count_what_the_kind_of_spread_says(
+    kind: str, number: float, spread: float | tuple[float, float], verdict: str, off_by: float
+) -> None:
+    """The network has 0.8."""
+    row = observation(measure="integration_gain", number=number, spread=spread, spread_kind=kind, flies=9)
     (score,) = scorecard([row], session())
     assert score.verdict == verdict and score.off_by == pytest.approx(off_by)
     assert score.words.startswith("pass" if verdict == PASS else "off by -")
+
+
+def test_words_say_where_in_an_iqr_and_what_nobody_checked() -> None:
+    (gain,) = (row for row in shipped_observations() if row.id == "integration_gain")
+    words = [scorecard([replace(gain, spread=ends)], session())[0].words for ends in ((0.67, 0.9), (0.81, 0.9))]
+    assert words[0].endswith("SD from the IQR, inside it)") and "outside it" in words[1]
+    (score,) = scorecard([replace(gain, checked="summary")], session())
+    assert score.words.endswith("the animal's number is a summary, not checked")
+
+
+def test_a_measure_that_there_is_not_is_refused() -> None:
+    with pytest.raises(DataError, match="field 'measure': got 'smell'"):
+        scorecard([observation(measure="smell")], session())
 
 
 def test_what_cannot_be_measured_is_not_applicable_and_says_why() -> None:
@@ -297,14 +409,17 @@ def with_failed(trials: int, of: int) -> Session:
     """The made-up recording ``of`` / 4 times over, the first trials failed."""
     whole = session()
     again = of // 4
-    calcium = {name: np.tile(values, (1, again, 1)) for name, values in whole.walk.calcium.items()}
+    calcium, red = (
+        {name: np.tile(values, (1, again, 1)) for name, values in seen.items()}
+        for seen in (whole.walk.calcium, whole.walk.red)
+    )
     standing, jumped = np.tile(whole.standing, (1, again, 1)), np.tile(whole.jumped, (again, 1))
-    for values in (*calcium.values(), standing):
+    for values in (*calcium.values(), *red.values(), standing):
         values[:, :trials] = np.nan
     jumped[:trials] = np.nan
     walk = whole.walk
-    velocity, true, decoded = (np.tile(x, (1, again)) for x in (walk.velocity, walk.true, walk.decoded))
-    walk = replace(walk, velocity=velocity, true=true, decoded=decoded, calcium=calcium)
+    traces = {name: np.tile(getattr(walk, name), (1, again)) for name in ("velocity", "turning", "true", "decoded")}
+    walk = replace(walk, **traces, calcium=calcium, red=red)
     return replace(whole, walk=walk, standing=standing, jumped=jumped)
 
 
@@ -316,32 +431,6 @@ def test_survivors_do_not_score_alone() -> None:
     assert few[0].value == pytest.approx(0.8) and few[1].verdict != NOT_APPLICABLE
     assert all(score.verdict == NOT_APPLICABLE and "17% of the trials failed" in score.words for score in many)
     assert [score.value for score in scorecard(shares, with_failed(2, of=12))] == pytest.approx([10 / 12] * 2)
-
-
-def test_the_shipped_table_is_whole() -> None:
-    rows = shipped_observations()
-    assert len({row.id for row in rows}) == len(rows) == 16
-    assert {row.measure for row in rows} == set(MEASURES)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"measure": "smell"}, "field 'measure'"),
-        ({"spread": 0}, "spread above 0"),
-        ({"spread_kind": "SEM"}, "field 'spread_kind'"),
-        ({"colour": "red"}, "fields"),
-    ],
-)
-def test_a_damaged_table_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
-    row = {name: getattr(shipped_observations()[0], name) for name in Observation.__dataclass_fields__}
-    path = tmp_path / "table.yaml"
-    path.write_text(yaml.safe_dump([row | change]))
-    with pytest.raises(DataError, match=message):
-        read_observations(path)
-    path.write_text("just words")
-    with pytest.raises(DataError, match="wanted a list"):
-        read_observations(path)
 
 
 def test_an_ideal_ring_is_recorded_as_it_is() -> None:
@@ -364,7 +453,7 @@ def test_an_ideal_ring_is_recorded_as_it_is() -> None:
     curves = physiology.curves(found)
     assert np.isnan(curves["pen_a_lead_deg"]).all() == (PEN_RING in found.missing)
     assert (curves["failed_trials_share"] == 0).all()
-    lost = [values[:, 1] for values in (found.walk.decoded, *found.walk.calcium.values())]
+    lost = [values[:, 1] for values in (found.walk.decoded, *found.walk.calcium.values(), *found.walk.red.values())]
     for values in lost:
         values[:] = np.nan
     rest = physiology.curves(found)

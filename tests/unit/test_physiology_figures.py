@@ -11,7 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from connectome_sim.analysis.beside_others import Row, published
-from connectome_sim.analysis.physiology import NOT_APPLICABLE, OFF, PASS, Score, shipped_observations
+from connectome_sim.analysis.observations import shipped_observations
+from connectome_sim.analysis.physiology import NOT_APPLICABLE, OFF, PASS, Score
 from connectome_sim.build.physiology import beside_table, score_table
 from connectome_sim.errors import RunFolderError
 from connectome_sim.evaluate import FULL
@@ -34,7 +35,7 @@ def scores(verdict: str) -> list[Score]:
     found = []
     for observation in shipped_observations():
         off_by = {PASS: 0.5, OFF: -9.0, NOT_APPLICABLE: math.nan}[verdict]
-        value = observation.number + off_by * observation.spread
+        value = observation.middle + off_by * observation.scale
         reason = "no bump" if verdict == NOT_APPLICABLE else ""
         found.append(
             Score(
@@ -58,9 +59,9 @@ def saved(folder: Path, verdict: str = PASS) -> SavedPhysiology:
     value = math.nan if verdict == NOT_APPLICABLE else 10.0
     low = range(0, 180, 30)
     table = {"from_deg_per_s": low, "to_deg_per_s": [x + 30 for x in low], "frames": 100.0}
-    pd.DataFrame({**table, "width_deg": value, "amplitude": value, "pen_a_lead_deg": value}).to_csv(
-        folder / BY_VELOCITY, index=False
-    )
+    pd.DataFrame(
+        {**table, "width_deg": value, "amplitude": value, "pen_a_lead_deg": value, "pen_a_lead_swapped_deg": value}
+    ).to_csv(folder / BY_VELOCITY, index=False)
     return SavedPhysiology.read(folder, "made by hand")
 
 
@@ -69,12 +70,12 @@ def words(figure: Figure) -> str:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "says"), [(PASS, "16 of 16 pass"), (OFF, "0 of 16 pass"), (NOT_APPLICABLE, "0 of 0 pass")]
+    ("verdict", "says"), [(PASS, "19 of 19 pass"), (OFF, "0 of 19 pass"), (NOT_APPLICABLE, "0 of 0 pass")]
 )
 def test_the_scorecard_counts_what_was_scored(tmp_path: Path, verdict: str, says: str) -> None:
     figure = scorecard(saved(tmp_path, verdict))
     assert says in words(figure)
-    assert words(figure).count("not applicable") == (16 if verdict == NOT_APPLICABLE else 0)
+    assert words(figure).count("not applicable") == (19 if verdict == NOT_APPLICABLE else 0)
 
 
 def test_the_network_is_drawn_beside_the_fly(tmp_path: Path) -> None:
