@@ -7,11 +7,14 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from connectome_sim.build.measuring import fitted_numbers
 from connectome_sim.build.scores import attractor_rows, score_rows
 from connectome_sim.config import saved_config
 from connectome_sim.config.compose import CONFIG
 from connectome_sim.config.settings import HOW
-from connectome_sim.figures.report import report
+from connectome_sim.evaluate import Number
+from connectome_sim.figures.input_shares import run_shares
+from connectome_sim.figures.report import PARAMETERS, report
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.records import RunFolder, atomic
 
@@ -25,6 +28,7 @@ def write_report(folder: RunFolder) -> Path:
     Raises:
         RunFolderError: a damaged file, or no configuration in the folder.
     """
+    _write_tables(folder)
     saved, bounds = SavedRun.read(folder), saved_config(folder.path).success
     pictures = {
         path.name: path.read_bytes()
@@ -41,6 +45,29 @@ def write_report(folder: RunFolder) -> Path:
     )
     atomic.write_text(folder.report, text)
     return folder.report
+
+
+def _write_tables(folder: RunFolder) -> None:
+    """``parameters.csv`` and ``input_shares.csv``, where there is what they are made of."""
+    saved = SavedRun.read(folder)
+    if saved.connectome is not None and saved.parameters:
+        found = fitted_numbers(saved_config(folder.path), saved.connectome, saved.parameters)
+        folder.write_table(PARAMETERS, [_row(number) for number in found])
+    if (shares := run_shares(saved)) is not None:
+        folder.write_table("input_shares", shares.rows())
+
+
+def _row(number: Number) -> dict[str, str]:
+    return {
+        "family": number.family,
+        "parameter": number.name,
+        "value": repr(number.value),
+        "lower_bound": repr(number.bounds.low),
+        "upper_bound": repr(number.bounds.high),
+        "at_bound": "yes" if number.at_bound else "",
+        "fitted": "yes" if number.fitted else "",
+        "synapses": "" if number.synapses is None else str(number.synapses),
+    }
 
 
 def _commands(folder: RunFolder) -> dict[str, str]:
