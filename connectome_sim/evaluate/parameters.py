@@ -55,10 +55,8 @@ def numbers(parameters: Parameters, values: Mapping[str, float], connectome: Con
         values: ``family/name`` -> value.
         connectome: the circuit.
     """
-    spec, synapses = (
-        parameters.spec,
-        dict(zip(parameters.names("gain"), _synapses(parameters, connectome), strict=True)),
-    )
+    spec, gains = parameters.spec, parameters.names("gain")
+    synapses = dict(zip(gains, _synapses(parameters, connectome), strict=True))
     return tuple(
         Number(
             family,

@@ -23,9 +23,9 @@ DARK = 55.0  # %, where white text reads better
 def input_share_matrices(saved: SavedRun) -> Figure:
     """Share of each type's input by presynaptic type: of its synapses (left), of its fitted weights (right)."""
     caption = (
-        f"{saved.origin}. Rows receive, columns send; a row adds up to 100 %, excitation and inhibition together. Left: "
-        f"share of the synapses. Right: share of the summed size of the fitted weights, gain times synapses. Red "
-        f"excites, blue inhibits; both panels have one scale. {saved.ending}"
+        f"{saved.origin}. Rows receive, columns send; a row adds up to 100 %, excitation and inhibition together. "
+        f"Left: share of the synapses. Right: share of the summed size of the fitted weights, gain times synapses. "
+        f"Orange excites, blue inhibits; both panels have one scale. {saved.ending}"
     )
     figure = new_figure("Share of each type's input: counts beside fitted weights", caption, height=3.5)
     panels = figure.subplots(1, 2)
