@@ -1,8 +1,8 @@
 """Does the recipe of the core find a compass in another animal, and do its parameters carry over?
 
-Both animals are cut down to the four cell types that both tables hold, and the recipe of ``+experiment=hemibrain_core``
-is fitted to each. Each fit is scored on the held-out protocol: on its own animal, and with the same cell-type parameters
-on the other animal's counts. A fit that is in the output folder already is used again.
+Both animals are cut down to the four cell types that both tables hold, and the recipe of
+``+experiment=hemibrain_core`` is fitted to each. Each fit is scored on the held-out protocol: on its own animal, and
+with the same cell-type parameters on the other animal's counts. A fit that is in the output folder is used again.
 
     python benchmarks/second_animal.py HEMIBRAIN MALE --out FOLDER [--seeds 0 1] [--json]
 

@@ -375,7 +375,7 @@ class FitConfig:
         """Names of the metrics that this fit will give, known before anything is simulated."""
         types = [member for name in self.connectome.wanted_classes for member in (EXR if name == "ExR" else (name,))]
         held_out = metric_names(self.evaluation.protocol, self.evaluation.which)
-        return held_out | parameter_metrics(()).keys() | rate_metric_names(types) | {*FIT_METRICS}
+        return frozenset({*held_out, *parameter_metrics(()), *rate_metric_names(types), *FIT_METRICS})
 
     @property
     def terms(self) -> dict[str, WeightedLoss]:
