@@ -144,9 +144,8 @@ def test_a_mean_of_one_does_not_hide_a_heading_that_sticks() -> None:
 
 
 def test_a_run_is_contiguous_and_the_bounds_are_inclusive() -> None:
-    curve = GainCurve(
-        np.array([1.0, 2.0, 4.0, 8.0]), np.array([[0.9, 1.1]] * 3 + [[0.89, 1.0]]), *[np.zeros((4, 2))] * 3
-    )
+    gain = np.array([[0.9, 1.1]] * 3 + [[0.89, 1.0]])
+    curve = GainCurve(np.array([1.0, 2.0, 4.0, 8.0]), gain, np.zeros((4, 2)), gain, gain)
     found = metrics.gain_metrics(curve, tolerance=0.1, moving_gain=0.1)
     assert (found["linear_range_low_deg_per_s"], found["linear_range_high_deg_per_s"]) == (1, 4)
 

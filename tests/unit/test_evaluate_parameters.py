@@ -42,17 +42,18 @@ def test_a_gain_is_told_with_the_synapses_from_the_second_type_onto_the_first() 
     assert found == {"EPG<-EPG": 12, "EPG<-PEN_a": 30, "PEN_a<-EPG": 7}
 
 
+SINGLE = {
+    "EPG[0]<-EPG[1]": 7,
+    "EPG[0]<-PEN_a[2]": 30,
+    "EPG[1]<-EPG[0]": 5,
+    "PEN_a[2]<-EPG[0]": 3,
+    "PEN_a[3]<-EPG[1]": 4,
+}
+
+
 @pytest.mark.parametrize(
-    ("gains", "synapses"),
-    [
-        ("type", {"EPG": 19, "PEN_a": 30}),
-        ("global", {"all": 49}),
-        (
-            "synapse",
-            {"EPG[0]<-EPG[1]": 7, "EPG[0]<-PEN_a[2]": 30, "EPG[1]<-EPG[0]": 5, "PEN_a[2]<-EPG[0]": 3, "PEN_a[3]<-EPG[1]": 4},
-        ),
-    ],
-)  # fmt: skip
+    ("gains", "synapses"), [("type", {"EPG": 19, "PEN_a": 30}), ("global", {"all": 49}), ("synapse", SINGLE)]
+)
 def test_a_coarser_or_finer_gain_counts_all_that_it_multiplies(gains: str, synapses: dict[str, int]) -> None:
     connectome, wired = circuit()
     parameters = Parameters(ParameterSpec(gains=gains), wired)
@@ -85,14 +86,15 @@ def test_which_families_are_fitted_is_what_the_specification_says() -> None:
     assert {n.family for n in found if n.fitted} == {"gain"} and len({n.family for n in found}) == 4
 
 
+# u = sqrt(0.9) of the half width: u ln 1000 = 6.5533, 20 u = 18.974, (1 - u) ln(50) / 2 = 0.1004
 @pytest.mark.parametrize(
     ("bounds", "inside", "met"),
-    [  # where 1 - u^2 = 0.1, u = sqrt(0.9) of the half width: ln 1000 u = 6.5533; 20 u = 18.974; ln(50)/2 (1 - u) = 0.1004
+    [
         (GAIN, (701.0, 1.0, 0.001427), (702.0, 999.9, 1000.0, 0.001424)),
         (Bounds(-20, 20), (18.97, -18.97, 0.0), (18.98, -18.98, 20.0)),
         (TAU, (0.01106, 0.1, 0.452), (0.01105, 0.01, 0.4523)),
     ],
-)  # fmt: skip
+)
 def test_a_bound_is_met_where_the_map_has_a_tenth_of_its_slope(
     bounds: Bounds, inside: tuple[float, ...], met: tuple[float, ...]
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_bound_is_met_where_the_map_has_a_tenth_of_its_slope(
 
 
 def test_the_slope_of_the_map_is_a_tenth_where_a_bound_begins_to_be_met() -> None:
-    raw = torch.tensor([bound.inverse(torch.tensor(18.97367)) for bound in [Bounds(-20, 20)]], requires_grad=True)
-    (slope,) = torch.autograd.grad(Bounds(-20, 20).forward(raw).sum(), raw)
-    assert slope.item() == pytest.approx(0.1, rel=1e-3)
+    bounds = Bounds(-20, 20)
+    raw = bounds.inverse(torch.tensor(20 * math.sqrt(0.9), dtype=torch.float64)).requires_grad_()
+    (slope,) = torch.autograd.grad(bounds.forward(raw), raw)
+    assert slope.item() == pytest.approx(0.1)
