@@ -42,13 +42,8 @@ def test_a_gain_is_told_with_the_synapses_from_the_second_type_onto_the_first() 
     assert found == {"EPG<-EPG": 12, "EPG<-PEN_a": 30, "PEN_a<-EPG": 7}
 
 
-SINGLE = {
-    "EPG[0]<-EPG[1]": 7,
-    "EPG[0]<-PEN_a[2]": 30,
-    "EPG[1]<-EPG[0]": 5,
-    "PEN_a[2]<-EPG[0]": 3,
-    "PEN_a[3]<-EPG[1]": 4,
-}
+SINGLE = {"EPG[0]<-EPG[1]": 7, "EPG[0]<-PEN_a[2]": 30, "EPG[1]<-EPG[0]": 5, "PEN_a[2]<-EPG[0]": 3}
+SINGLE["PEN_a[3]<-EPG[1]"] = 4
 
 
 @pytest.mark.parametrize(
