@@ -57,12 +57,17 @@ def fitted_numbers(config: FitConfig, connectome: Connectome, values: Mapping[st
 def described(
     config: FitConfig, connectome: Connectome, values: Mapping[str, float], network: FittedNetwork
 ) -> Metrics:
-    """What parameters and settled states say, without a held-out trial; ``values``: ``family/name`` -> value."""
+    """What parameters and settled states say, without a held-out trial.
+
+    Args:
+        config: of the fit.
+        connectome: the circuit.
+        values: ``family/name`` -> value; empty where they are not known, whose figures are left out then.
+        network: as ``network.h5`` holds it.
+    """
     largest = Activation.named(network.activation).largest
-    return {
-        **parameter_metrics(fitted_numbers(config, connectome, values)),
-        **rate_metrics(network.initial_states, network.type, largest=largest),
-    }
+    rates = rate_metrics(network.initial_states, network.type, largest=largest)
+    return {**rates, **(parameter_metrics(fitted_numbers(config, connectome, values)) if values else {})}
 
 
 def measure(

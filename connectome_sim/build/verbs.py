@@ -61,7 +61,8 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
 
 
 def _described(folder: RunFolder, fitted: FitConfig, network: FittedNetwork) -> Mapping[str, float]:
-    values = {name: float(value) for name, value in read_parameters(folder.parameters).items()}
+    found = read_parameters(folder.parameters) if folder.parameters.exists() else {}
+    values = {name: float(value) for name, value in found.items()}
     return measuring.described(fitted, hdf5.read(folder.connectome), values, network)
 
 
