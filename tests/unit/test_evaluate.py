@@ -193,7 +193,7 @@ def test_metrics_are_fit_for_the_run_folder(result: EvaluationResult, tmp_path: 
 
 
 def test_the_page_on_metrics_explains_every_figure(result: EvaluationResult) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().split("# In a sweep")[0]
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().split("# Tables of a run")[0]
     first_column = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
     places = {"T": r"[0-9p]+", "V": r"[0-9p]+", "D": r"[0-9p]+"}
     explained = [
