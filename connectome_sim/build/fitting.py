@@ -185,7 +185,8 @@ def _carry_out(
         measured.save(folder.evaluation)
         metrics = {
             **measured.metrics,
-            **measuring.described(config, connectome, {name: float(v) for name, v in values.items()}, stored),
+            **measuring.parameters_of(config, connectome, {name: float(v) for name, v in values.items()}),
+            **measuring.rates_of(stored),
             "validation_total": result.validation_total,
             "best_iteration": result.best_iteration,
         }

@@ -49,25 +49,29 @@ def stored(config: FitConfig, connectome: Connectome, network: RateNetwork, read
 
 
 def fitted_numbers(config: FitConfig, connectome: Connectome, values: Mapping[str, float]) -> tuple[Number, ...]:
-    """Every number of a fit with its bounds and what it multiplies; ``values``: ``family/name`` -> value."""
-    parameters = Parameters(config.parameters, wiring(config, connectome), dtype=torch.float64)
-    return numbers(parameters, values, connectome)
-
-
-def described(
-    config: FitConfig, connectome: Connectome, values: Mapping[str, float], network: FittedNetwork
-) -> Metrics:
-    """What parameters and settled states say, without a held-out trial.
+    """Every number of a fit with its bounds and what it multiplies.
 
     Args:
         config: of the fit.
         connectome: the circuit.
-        values: ``family/name`` -> value; empty where they are not known, whose figures are left out then.
-        network: as ``network.h5`` holds it.
+        values: ``family/name`` -> value.
+
+    Raises:
+        DataError: a number of this circuit that is not among the values.
     """
+    parameters = Parameters(config.parameters, wiring(config, connectome), dtype=torch.float64)
+    return numbers(parameters, values, connectome)
+
+
+def parameters_of(config: FitConfig, connectome: Connectome, values: Mapping[str, float]) -> Metrics:
+    """What the parameters of a fit say; arguments as in `fitted_numbers`."""
+    return parameter_metrics(fitted_numbers(config, connectome, values))
+
+
+def rates_of(network: FittedNetwork) -> Metrics:
+    """What the settled states of a network say."""
     largest = Activation.named(network.activation).largest
-    rates = rate_metrics(network.initial_states, network.type, largest=largest)
-    return {**rates, **(parameter_metrics(fitted_numbers(config, connectome, values)) if values else {})}
+    return rate_metrics(network.initial_states, network.type, largest=largest)
 
 
 def measure(

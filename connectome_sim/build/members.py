@@ -113,7 +113,7 @@ def _fill(temporary: Path, path: Path, ensemble: Ensemble, number: int) -> None:
     write_parameters(folder.parameters, values)
     write_network(folder.network, [network])
     plain = {name: float(value) for name, value in values.items()}
-    described = measuring.described(config, ensemble.connectome, plain, network)
+    described = {**measuring.parameters_of(config, ensemble.connectome, plain), **measuring.rates_of(network)}
     folder.write_metrics({**member.metrics, **described, "success": member.succeeded})
     folder.write_table("ensemble_parameters", parameter_rows(record, number))
     folder.write_table("ensemble_scores", score_rows(record, number))

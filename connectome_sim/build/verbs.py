@@ -48,22 +48,26 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
     before = folder.metrics()
     if not every_probe:
         _check_same_conditions(before, measuring.conditions_of(config.evaluation, fitted))
+    described = _described(folder, fitted, networks[0])
     result = measuring.measure(networks[0], config.evaluation, fitted, progress=config.progress)
     if every_probe:  # nothing that another protocol measured may stay beside it
         before = {name: value for name, value in before.items() if name in FIT_METRICS}
     elif folder.evaluation.exists():
         result = replace(result, arrays={**read_arrays(folder.evaluation), **result.arrays})
-    metrics = {**before, **result.metrics, **_described(folder, fitted, networks[0])}
+    metrics = {**before, **result.metrics, **described}
     succeeded, reasons = success(metrics, fitted.success)
     result.save(folder.evaluation)
     folder.write_metrics({**metrics, "success": succeeded})
     return metrics, reasons
 
 
-def _described(folder: RunFolder, fitted: FitConfig, network: FittedNetwork) -> Mapping[str, float]:
-    found = read_parameters(folder.parameters) if folder.parameters.exists() else {}
-    values = {name: float(value) for name, value in found.items()}
-    return measuring.described(fitted, hdf5.read(folder.connectome), values, network)
+def _described(folder: RunFolder, fitted: FitConfig, network: FittedNetwork) -> dict[str, float]:
+    """What settled states and parameters say; nothing of parameters where only the network is left of a run."""
+    rates = measuring.rates_of(network)
+    if not folder.parameters.exists():
+        return rates
+    values = {name: float(value) for name, value in read_parameters(folder.parameters).items()}
+    return {**rates, **measuring.parameters_of(fitted, hdf5.read(folder.connectome), values)}
 
 
 def _check_same_conditions(before: Mapping[str, float], now: Mapping[str, float]) -> None:

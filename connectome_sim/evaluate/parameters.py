@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from connectome_sim.connectome.connectome import Connectome
+from connectome_sim.errors import DataError
 from connectome_sim.evaluate.metrics import Metrics
 from connectome_sim.model import Bounds, Parameters
 from connectome_sim.model.parameters import FAMILIES
@@ -54,9 +55,17 @@ def numbers(parameters: Parameters, values: Mapping[str, float], connectome: Con
         parameters: of the circuit: names, bounds and what is fitted; the values it holds are not looked at.
         values: ``family/name`` -> value.
         connectome: the circuit.
+
+    Raises:
+        DataError: a number of this circuit that is not among the values.
     """
     spec, gains = parameters.spec, parameters.names("gain")
     synapses = dict(zip(gains, _synapses(parameters, connectome), strict=True))
+    wanted = [f"{family}/{name}" for family in FAMILIES for name in parameters.names(family)]
+    if missing := [name for name in wanted if name not in values]:
+        raise DataError(
+            f"parameters: got no {missing[0]}, wanted one for each of {len(wanted)} of this circuit; fit anew"
+        )
     return tuple(
         Number(
             family,

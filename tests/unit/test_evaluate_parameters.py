@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from connectome_sim.connectome.connectome import Connectome, Neurons, Provenance, Signs
+from connectome_sim.errors import DataError
 from connectome_sim.evaluate import Number, numbers, parameter_metrics
 from connectome_sim.model import Bounds, Parameters, ParameterSpec, Wiring
 
@@ -54,6 +55,15 @@ def test_a_coarser_or_finer_gain_counts_all_that_it_multiplies(gains: str, synap
     parameters = Parameters(ParameterSpec(gains=gains), wired)
     found = numbers(parameters, values(parameters), connectome)
     assert {n.name: n.synapses for n in found if n.family == "gain"} == synapses
+
+
+def test_values_of_another_circuit_are_refused() -> None:
+    connectome, wired = circuit()
+    parameters = Parameters(ParameterSpec(), wired)
+    known = values(parameters)
+    known.pop("gain/PEN_a<-EPG")
+    with pytest.raises(DataError, match="got no gain/PEN_a<-EPG, wanted one for each of 8 of this circuit"):
+        numbers(parameters, known, connectome)
 
 
 def test_figures_of_gains_are_those_worked_out_by_hand() -> None:
