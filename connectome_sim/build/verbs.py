@@ -12,11 +12,19 @@ from connectome_sim.build.ensembles import load_ensemble
 from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
 from connectome_sim.build.reporting import write_report
-from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, saved_config
+from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, FitConfig, saved_config
+from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import RunFolderError
 from connectome_sim.evaluate import PROBES, success
 from connectome_sim.figures import draw_all
-from connectome_sim.records import RunFolder, read_arrays, read_network, write_network
+from connectome_sim.records import (
+    FittedNetwork,
+    RunFolder,
+    read_arrays,
+    read_network,
+    read_scalars,
+    write_network,
+)
 
 
 def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
@@ -38,14 +46,24 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
     networks = read_network(folder.network)
     before = folder.metrics()
     measuring.check_conditions(before, config.evaluation, fitted)
+    described = _described(folder, fitted, networks[0])
     result = measuring.measure(networks[0], config.evaluation, fitted, progress=config.progress)
     if set(config.evaluation.which) != set(PROBES) and files.exists(folder.evaluation):
         result = replace(result, arrays={**read_arrays(folder.evaluation), **result.arrays})
-    metrics = {**measuring.kept(before, config.evaluation), **result.metrics}
+    metrics = {**measuring.kept(before, config.evaluation), **result.metrics, **described}
     succeeded, reasons = success(metrics, fitted.success)
     result.save(folder.evaluation)
     folder.write_metrics({**metrics, "success": succeeded})
     return metrics, reasons
+
+
+def _described(folder: RunFolder, fitted: FitConfig, network: FittedNetwork) -> dict[str, float]:
+    """What settled states and parameters say; nothing of parameters where only the network is left of a run."""
+    rates = measuring.rates_of(network)
+    if not files.exists(folder.parameters):
+        return rates
+    values = read_scalars(folder.parameters)
+    return {**rates, **measuring.parameters_of(fitted, hdf5.read(folder.connectome), values)}
 
 
 def run_figures(config: FiguresConfig, *, processes: int = 1) -> Sequence[Path]:
