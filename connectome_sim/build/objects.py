@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from connectome_sim.config import ConnectomeConfig, FitConfig
 from connectome_sim.connectome import download, statistics
-from connectome_sim.connectome.anatomy import labelled_circuit, signed
+from connectome_sim.connectome.anatomy import circuit_class, classes_of, labelled_circuit, signed
 from connectome_sim.connectome.connectome import Connectome
-from connectome_sim.connectome.io import hdf5, hemibrain
+from connectome_sim.connectome.identity import everything
+from connectome_sim.connectome.io import formats, hdf5, hemibrain
 from connectome_sim.errors import DataError, SelectionError
 from connectome_sim.model import Wiring
 from connectome_sim.tasks import generator
 
 
-def source(config: ConnectomeConfig) -> Connectome:
+def source(config: ConnectomeConfig, *, whole: bool = False) -> Connectome:
     """The connectome as its source holds it, before any circuit is selected.
+
+    Args:
+        config: what to read. Of a published dataset, the classes that it wants have to be as published.
+        whole: everything that is known of a published dataset has to be.
 
     Raises:
         DataError: it is not there, or not what it claims to be.
     """
     if config.is_drawn:
         return statistics.draw(statistics.load(config.statistics), config.draw_seed)
+    used = everything if whole else partial(_is_wanted, classes_of(config.wanted_classes))
     if not config.is_file:
-        return download.load(config.source, strict=config.strict)
+        return download.load(config.source, strict=config.strict, own_name=config.own_name, used=used)
     path = Path(config.source)
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder, wanted a connectome.h5 or a hemibrain export")
-    return hdf5.read(path) if path.suffix in (".h5", ".hdf5") else hemibrain.read(path, strict=config.strict)
+        raise DataError(f"{path}: no such file or folder; {formats.READABLE}")
+    found = "" if path.is_dir() else formats.kind(path)
+    if found == formats.HDF5:
+        return hdf5.read(path)
+    return hemibrain.read(path, strict=config.strict, own_name=config.own_name, used=used)
+
+
+def _is_wanted(classes: Collection[str], database_type: str) -> bool:
+    return circuit_class(database_type) in classes
 
 
 def labelled(connectome: Connectome, config: ConnectomeConfig) -> Connectome:

@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
     if given.action == "list":
         print(_table())
     elif given.action == "inspect":
-        print(_inspected(given.name, settings.get("circuit")))
+        print(_inspected(given.name, settings.get("circuit"), settings.get("own_name", "")))
     else:
         folder = Path(settings["folder"]) if "folder" in settings else None
         print(download.download(given.name, folder=folder, url=settings.get("url")))
@@ -58,9 +58,13 @@ def _parser() -> _Parser:
     )
     shown.add_argument("name", help="a dataset, 'statistics' (drawn from wiring statistics, seed 0), or a path")
     shown.add_argument(
-        "settings", nargs="*", default=[], help=f"circuit=NAME: {', '.join(CIRCUITS)}", metavar="circuit=NAME"
+        "settings",
+        nargs="*",
+        default=[],
+        help=f"circuit=NAME: {', '.join(CIRCUITS)}; own_name=NAME: of data that differ from the release they look like",
+        metavar="key=value",
     )
-    shown.set_defaults(known=("circuit",))
+    shown.set_defaults(known=("circuit", "own_name"))
     fetched = actions.add_parser(
         "download",
         help="fetch a dataset and check it",
@@ -105,7 +109,7 @@ def _table() -> str:
     return "\n\n".join(blocks)
 
 
-def _inspected(name: str, circuit_name: str | None) -> str:
+def _inspected(name: str, circuit_name: str | None, own_name: str) -> str:
     # PyTorch takes seconds to import; --help should not
     from connectome_sim.build.objects import labelled, source
     from connectome_sim.config import ConnectomeConfig
@@ -115,17 +119,7 @@ def _inspected(name: str, circuit_name: str | None) -> str:
         source=name,
         circuit=circuit_name or "core",
         statistics="hemibrain_core_er" if ring else "hemibrain_core",
+        own_name=own_name,
     )
-    whole = source(config)
-    lines = [as_text(inspect(whole if circuit_name is None else labelled(whole, config)))]
-    if name in download.DATASETS:
-        core = labelled(whole, ConnectomeConfig(source=name))
-        found = (core.n_neurons, int(core.counts.nnz), int(core.counts.data.sum()))
-        wanted = download.DATASETS[name].core
-        same = "as published" if found == wanted else f"NOT as published, which is {_numbers(wanted)}"
-        lines.append(f"\ncore circuit: {_numbers(found)}: {same}")
-    return "\n".join(lines)
-
-
-def _numbers(found: tuple[int, int, int]) -> str:
-    return f"{found[0]:,} neurons, {found[1]:,} connected pairs, {found[2]:,} synapses"
+    whole = source(config, whole=circuit_name is None)
+    return as_text(inspect(whole if circuit_name is None else labelled(whole, config)))

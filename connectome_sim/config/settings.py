@@ -81,6 +81,8 @@ class ConnectomeConfig:
         deviations: deviation -> level, made to the circuit in this order: ``mirror_symmetry: 1`` makes left and right
             alike. What is random about them is drawn with ``draw_seed``.
         strict: a connection to an unknown neuron is an error.
+        own_name: what to call data that are no known release. With it, data that claim to be one and differ from it are
+            read as data of your own, without version and citation.
 
     Raises:
         ConfigError: unknown circuit, class, source, ring order or deviation; a sign that is not +1 or -1; a seed, count
@@ -99,6 +101,7 @@ class ConnectomeConfig:
     sign_overrides: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     deviations: Mapping[str, float] = field(default_factory=dict)
     strict: bool = _default(download.load, "strict")
+    own_name: str = _default(download.load, "own_name")
 
     def __post_init__(self) -> None:
         if not self.is_file and self.source not in (*download.DATASETS, STATISTICS):

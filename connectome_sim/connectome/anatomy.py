@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 from connectome_sim import circular
 from connectome_sim.connectome.connectome import Connectome, Neurons, Signs
+from connectome_sim.connectome.lookalikes import noted, similar_types
 from connectome_sim.connectome.ring_order import placed, ring_places
 from connectome_sim.errors import ConfigError, DataError, SelectionError
 
@@ -191,7 +192,7 @@ def labelled_circuit(
             where others have one, or counts that show no ring.
         ConfigError: a count below one, an unknown ``ring_order``, or a class of ``min_counts`` that is not wanted.
     """
-    wanted = _expanded(classes)
+    wanted = classes_of(classes)
     min_counts = {member: n for name, n in (min_counts or {}).items() for member in _members(name)}
     if lowest := [n for n in (min_count, *min_counts.values()) if n < 1]:
         raise ConfigError(f"min_count: got {lowest[0]}, wanted 1 or more synapses per connection")
@@ -202,11 +203,13 @@ def labelled_circuit(
     class_of = {str(t): circuit_class(str(t)) for t in np.unique(connectome.neurons.type)}
     cell_class = np.array([class_of[str(t)] for t in connectome.neurons.type], dtype=str)
     existing = [c for c in CLASSES if (cell_class == c).any()]
+    similar = similar_types(connectome, wanted, known=circuit_class)
     if absent := [c for c in wanted if c not in existing]:
         raise SelectionError(
             f"no neuron of class {', '.join(absent)} among the {connectome.n_neurons} of "
             f"{connectome.provenance.dataset}; "
             f"it holds {', '.join(existing) or 'no class of the head-direction circuit'}"
+            f"{similar and f'; not taken for it, though similar: {similar}'}"
         )
     index = np.flatnonzero(np.isin(cell_class, list(wanted)))
     neurons = replace(connectome.neurons.take(index), type=cell_class[index])
@@ -228,6 +231,7 @@ def labelled_circuit(
     elif stated:
         step += "; labels kept as stated"
     chosen = replace(connectome.select(index[order], step=step), neurons=neurons.take(order))
+    chosen = noted(chosen, similar)
     fewest = np.array([max(min_count, min_counts.get(str(name), 1)) for name in chosen.neurons.type])
     if (fewest == 1).all():
         return chosen
@@ -331,8 +335,8 @@ def _members(name: str) -> tuple[str, ...]:
     return EXR if name == "ExR" else (name,)
 
 
-def _expanded(classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes with ExR replaced by its subtypes, each once."""
+def classes_of(classes: Sequence[str]) -> tuple[str, ...]:
+    """The classes with ExR replaced by its subtypes, each once; an unknown one is a SelectionError."""
     if isinstance(classes, str) or not classes:
         raise SelectionError(
             f"classes: got {classes!r}, wanted a list of one or more of {', '.join(CLASSES)}, or ExR for all ExR"

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,11 +20,13 @@ import requests
 import urllib3
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
-from connectome_sim.connectome.anatomy import CORE, labelled_circuit
+from connectome_sim.connectome.anatomy import CIRCUITS, circuit_class
 from connectome_sim.connectome.connectome import Connectome
-from connectome_sim.connectome.io import hemibrain
+from connectome_sim.connectome.identity import KnownDataset, everything, recognised
+from connectome_sim.connectome.io import hemibrain, known_datasets
 from connectome_sim.connectome.io.files import cannot_write
 from connectome_sim.errors import ConnectomeSimError, DataError, DownloadError
+from connectome_sim.resources import data_dir
 
 DATA_VARIABLE = "CONNECTOME_SIM_DATA"
 _ATTEMPTS = 3  # chosen: a connection that drops three times needs a person
@@ -41,11 +43,9 @@ class Dataset:
         url: address of the archive.
         size: of the archive, as text for people.
         archive_sha256: digest of the archive; None where the publisher states none and it may be repacked: then
-            ``member_sha256`` and ``core`` decide.
+            ``member_sha256`` and the content decide.
+        content: what it holds; None: what ships under the name of its folder.
         member_sha256: file name -> digest of files inside the archive.
-        core: neurons, connected pairs and synapses of the core head-direction circuit.
-        citation: how to cite it.
-        licence: under which it is published.
     """
 
     name: str
@@ -53,15 +53,18 @@ class Dataset:
     url: str
     size: str
     archive_sha256: str | None
-    core: tuple[int, int, int]
-    citation: str
-    licence: str
+    content: KnownDataset | None = None
     member_sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
         """Name of its folder."""
         return f"{self.name}_{self.version}"
+
+    @property
+    def published(self) -> KnownDataset:
+        """What it holds, with its citation and licence."""
+        return self.content or known_datasets.read(data_dir() / known_datasets.FOLDER / f"{self.folder}.json")
 
 
 DATASETS: Mapping[str, Dataset] = {
@@ -71,9 +74,6 @@ DATASETS: Mapping[str, Dataset] = {
         url="https://storage.googleapis.com/hemibrain/v1.2/exported-traced-adjacencies-v1.2.tar.gz",
         size="45 MB",
         archive_sha256=None,
-        core=(152, 9722, 129473),  # the same in exports of v1.1, v1.2 and v1.2.1
-        citation=hemibrain.CITATION,
-        licence="CC-BY 4.0",
         member_sha256={hemibrain.NEURONS: "d07c1cac648c12d8135786996ac55de5a2b63d605cd6a24c5ce366224172c825"},
     )
 }
@@ -89,8 +89,8 @@ def list_datasets(registry: Mapping[str, Dataset] = DATASETS) -> list[dict[str, 
                 "name": dataset.name,
                 "version": dataset.version,
                 "size": dataset.size,
-                "licence": dataset.licence,
-                "citation": dataset.citation,
+                "licence": dataset.published.licence,
+                "citation": dataset.published.citation,
                 "url": dataset.url,
                 "folder": str(present[0]) if present else "",
             }
@@ -115,13 +115,22 @@ def find(name: str, *, registry: Mapping[str, Dataset] = DATASETS) -> Path:
     )
 
 
-def load(name: str, *, strict: bool = False, registry: Mapping[str, Dataset] = DATASETS) -> Connectome:
-    """Find a dataset and read it.
+def load(
+    name: str,
+    *,
+    strict: bool = False,
+    own_name: str = "",
+    used: Callable[[str], bool] = everything,
+    registry: Mapping[str, Dataset] = DATASETS,
+) -> Connectome:
+    """Find a dataset and read it; see `hemibrain.read` for the arguments.
 
     Raises:
-        DataError: not found, or not readable as what it claims to be.
+        DataError: not found, not readable, or what is used of it differs from what was published.
     """
-    return hemibrain.read(find(name, registry=registry), strict=strict)
+    known = [dataset.published for dataset in registry.values()]
+    place = find(name, registry=registry)
+    return hemibrain.read(place, strict=strict, claim=name, own_name=own_name, used=used, known=known)
 
 
 def cache_folder() -> Path:
@@ -246,31 +255,28 @@ def _unpack(archive: Path, unpacked: Path, dataset: Dataset, url: str) -> Path:
         "version": dataset.version,
         "url": url,
         "archive_sha256": digest,
-        "citation": dataset.citation,
-        "licence": dataset.licence,
+        "citation": dataset.published.citation,
+        "licence": dataset.published.licence,
     }
     (unpacked / "dataset.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
     return unpacked
 
 
 def _checked(path: Path, dataset: Dataset, *, where: str) -> dict[str, bytes]:
-    """The tables in a folder or archive, if they and their core circuit are those that were published."""
+    """The tables in a folder or archive, if they are those that were published."""
     refused = f"{where}: not {dataset.name} {dataset.version} as published"
     try:
         files = hemibrain.read_files(path)
         for name, wanted in dataset.member_sha256.items():
             if (digest := hashlib.sha256(files[name]).hexdigest()) != wanted:
                 raise DataError(f"{name}: got sha256 {digest}, wanted {wanted}")
-        core = labelled_circuit(hemibrain.from_files(files), classes=CORE)
+        whole = hemibrain.from_files(files)
+        recognised(whole, known=[dataset.published], label=dataset.folder, claim=dataset.name, used=_in_checked_circuit)
     except ConnectomeSimError as error:
         raise DownloadError(f"{refused}: {error}") from error
-    found = (core.n_neurons, int(core.counts.nnz), int(core.counts.data.sum()))
-    if found != dataset.core:
-        raise DownloadError(
-            f"{refused}: the core circuit has {_circuit_text(found)}, wanted {_circuit_text(dataset.core)}"
-        )
     return files
 
 
-def _circuit_text(numbers: tuple[int, int, int]) -> str:
-    return f"{numbers[0]} neurons, {numbers[1]} pairs, {numbers[2]} synapses"
+def _in_checked_circuit(database_type: str) -> bool:
+    """Whether a type is in the widest circuit whose signs are known; further types are checked when they are used."""
+    return circuit_class(database_type) in CIRCUITS["core_er"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from connectome_sim.connectome.anatomy import CLASSES, circuit_class
 from connectome_sim.connectome.connectome import Connectome
+from connectome_sim.connectome.lookalikes import similar_types
 
 _MOST_TYPES = 30  # chosen: a table of type pairs that still fits a terminal
 
@@ -18,8 +19,9 @@ def inspect(connectome: Connectome) -> dict[str, Any]:
     Returns:
         ``neurons``, ``pairs``, ``synapses``, ``types`` (number of types), ``cells`` (type -> number of neurons; classes
         of the head-direction circuit where there are more than 30 types), ``synapses_by_type_pair`` (presynaptic type
-        -> postsynaptic type -> synapses; empty where there are more than 30 types), ``dataset``, ``version``,
-        ``sha256``, ``citation``, ``history``.
+        -> postsynaptic type -> synapses; empty where there are more than 30 types), ``similar`` (types that look like
+        those of the circuit and are not taken for them, as text), ``dataset``, ``version``, ``sha256``, ``citation``,
+        ``history``.
     """
     few = len(connectome.types) <= _MOST_TYPES
     totals = connectome.totals() if few else None
@@ -34,6 +36,7 @@ def inspect(connectome: Connectome) -> dict[str, Any]:
         "synapses": int(connectome.counts.data.sum()),
         "types": len(connectome.types),
         "cells": _cells(connectome, few),
+        "similar": similar_types(connectome, CLASSES, known=circuit_class),
         "synapses_by_type_pair": {}
         if totals is None
         else {
@@ -48,11 +51,12 @@ def as_text(summary: dict[str, Any]) -> str:
     lines = [
         _title(summary["dataset"], summary["version"]),
         f"sha256    {summary['sha256']}",
-        f"cite      {summary['citation']}",
+        f"cite      {summary['citation'] or 'nothing: of no dataset that is known here'}",
         f"neurons   {summary['neurons']:,} of {summary['types']:,} types",
         f"pairs     {summary['pairs']:,}",
         f"synapses  {summary['synapses']:,}",
         *(f"history   {step}" for step in summary["history"]),
+        *([f"similar   not taken for types of the circuit: {summary['similar']}"] if summary["similar"] else []),
         "",
         *(f"{name:12}{number:>8,} cells" for name, number in summary["cells"].items()),
     ]

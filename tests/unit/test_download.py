@@ -15,6 +15,7 @@ import pytest
 
 from connectome_sim.connectome import download as module
 from connectome_sim.connectome.download import DATASETS, Dataset, download, find, list_datasets, load
+from connectome_sim.connectome.identity import KnownDataset, measured
 from connectome_sim.connectome.io import hemibrain
 from connectome_sim.connectome.io.hemibrain import CONNECTIONS, NEURONS
 from connectome_sim.errors import DataError, DownloadError
@@ -83,6 +84,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
+def content() -> KnownDataset:
+    whole = hemibrain.from_files({NEURONS: NEURON_TABLE.encode(), CONNECTIONS: CONNECTION_TABLE.encode()})
+    core = measured(whole, name="core", types=[cell.split(",")[0] for cell in CELLS[:6]])
+    assert (core.neurons, core.pairs, core.synapses) == (6, 3, 6)
+    return KnownDataset(
+        name="small", version="v0", citation="nobody", licence="none", source="", releases=("small_v0",), parts=(core,)
+    )
+
+
 def registry(server: Server | None = None, **changes: object) -> dict[str, Dataset]:
     dataset = Dataset(
         name="small",
@@ -90,9 +100,7 @@ def registry(server: Server | None = None, **changes: object) -> dict[str, Datas
         url=server.url if server else "http://127.0.0.1:9/none",
         size="1 kB",
         archive_sha256=None,
-        core=(6, 3, 6),
-        citation="nobody",
-        licence="none",
+        content=content(),
         member_sha256={NEURONS: hashlib.sha256(NEURON_TABLE.encode()).hexdigest()},
     )
     return {"small": replace(dataset, **changes)}  # type: ignore[arg-type]
@@ -111,7 +119,8 @@ def test_a_download_is_found_and_read_afterwards(server: Server, cache: Path) ->
     entries = registry(server)
     folder = download("small", progress=False, registry=entries)
     assert folder == cache / "small_v0" == find("small", registry=entries)
-    assert load("small", registry=entries).n_neurons == 7
+    found = load("small", registry=entries)
+    assert (found.n_neurons, found.provenance.version, found.provenance.citation) == (7, "v0", "nobody")
     assert sorted(os.listdir(folder)) == ["dataset.json", NEURONS, CONNECTIONS]
     assert os.listdir(cache) == ["small_v0"]
     note = json.loads((folder / "dataset.json").read_text())
@@ -142,7 +151,7 @@ def test_a_transfer_that_stays_cut_off_leaves_nothing_and_the_next_one_succeeds(
 
 def test_a_cut_that_the_server_hides_is_seen_in_the_archive(server: Server, cache: Path) -> None:
     server.shares, server.states_length = [0.5], False
-    with pytest.raises(DownloadError, match="the archive is cut off"):
+    with pytest.raises(DownloadError, match="the archive is cut off or damaged"):
         download("small", progress=False, registry=registry(server))
     assert not cache.exists()
 
@@ -165,7 +174,7 @@ def test_a_wrong_checksum_of_a_table_is_refused(server: Server, cache: Path) -> 
 
 def test_a_circuit_with_other_counts_is_refused(server: Server, cache: Path) -> None:
     server.content = packed(connections=CONNECTION_TABLE + "11,12,4\n")
-    wanted = "the core circuit has 6 neurons, 4 pairs, 10 synapses, wanted 6 neurons, 3 pairs, 6 synapses"
+    wanted = "core: got 6 neurons, 4 pairs, 10 synapses, wanted 6 neurons, 3 pairs, 6 synapses"
     with pytest.raises(DownloadError, match=wanted):
         download("small", progress=False, registry=registry(server))
     assert not cache.exists()
@@ -182,7 +191,7 @@ def test_tables_that_do_not_read_are_refused(server: Server, cache: Path) -> Non
 
 def test_a_page_instead_of_an_archive_is_refused(server: Server, cache: Path) -> None:
     server.content = b"<html>please log in</html>"
-    with pytest.raises(DownloadError, match=f"^{server.url}: .* as published: the archive is cut off or no .tar.gz"):
+    with pytest.raises(DownloadError, match=f"^{server.url}: .* as published: .*recognised as a web page"):
         download("small", progress=False, registry=registry(server))
     assert not cache.exists()
 
@@ -228,6 +237,17 @@ def test_a_dataset_that_is_there_is_checked_and_left_alone(server: Server) -> No
     with pytest.raises(DownloadError, match="not small v0 as published"):
         download("small", progress=False, registry=entries)
     assert server.requests == 1
+
+
+def test_a_dataset_that_was_damaged_after_its_download_is_not_read(server: Server) -> None:
+    entries = registry(server)
+    folder = download("small", progress=False, registry=entries)
+    (folder / CONNECTIONS).write_text(CONNECTION_TABLE.replace("12,10,3\n", ""))
+    with pytest.raises(
+        DataError, match="not small v0 as published .asked for by that name.: core: got 6 neurons, 2 pa"
+    ):
+        load("small", registry=entries)
+    assert load("small", registry=entries, own_name="mine").provenance.dataset == "unknown dataset 'mine'"
 
 
 def test_a_folder_that_cannot_be_made_is_a_typed_error(server: Server, tmp_path: Path) -> None:
@@ -279,5 +299,7 @@ def test_the_registry_states_version_licence_and_citation() -> None:
     for name, dataset in DATASETS.items():
         assert dataset.name == name
         assert dataset.url.startswith("https://")
-        assert all((dataset.version, dataset.licence, dataset.citation))
-        assert hemibrain.VERSIONS[dataset.member_sha256[NEURONS]] == dataset.version
+        published = dataset.published
+        assert (published.name, published.version) == (dataset.name, dataset.version)
+        assert all((published.licence, published.citation))
+        assert dataset.folder in published.releases

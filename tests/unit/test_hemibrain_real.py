@@ -1,5 +1,7 @@
 """The real hemibrain v1.2 against published and independently counted numbers."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,10 @@ import pytest
 from connectome_sim import circular
 from connectome_sim.connectome.anatomy import CIRCUITS, CORE, EXR, head_direction_circuit
 from connectome_sim.connectome.connectome import Connectome
-from connectome_sim.connectome.download import DATASETS, download
-from connectome_sim.connectome.io import graph, hdf5, hemibrain
+from connectome_sim.connectome.download import download
+from connectome_sim.connectome.io import graph, hdf5, hemibrain, known_datasets
 from connectome_sim.errors import ConfigError
+from connectome_sim.resources import data_dir
 
 pytestmark = pytest.mark.real_data
 
@@ -47,7 +50,15 @@ def offsets(c: Connectome, post: np.ndarray, pre: np.ndarray) -> tuple[np.ndarra
 
 def test_the_dataset_is_recognised(whole: Connectome) -> None:
     assert whole.n_neurons == 21_739
-    assert whole.provenance.version == "v1.2"
+    assert (whole.provenance.dataset, whole.provenance.version) == ("hemibrain", "v1.2")
+    assert "Scheffer" in whole.provenance.citation
+
+
+def test_the_digests_that_ship_are_those_of_the_tables(hemibrain_dir: Path, tmp_path: Path) -> None:
+    script = data_dir() / "known_datasets" / "derive.py"
+    subprocess.run([sys.executable, script, hemibrain_dir, tmp_path], check=True, capture_output=True)
+    (shipped,) = known_datasets.load()
+    assert known_datasets.read(tmp_path / "hemibrain_v1.2.json") == shipped
 
 
 def test_the_real_tables_pass_the_check_of_a_download(hemibrain_dir: Path) -> None:
@@ -57,7 +68,7 @@ def test_the_real_tables_pass_the_check_of_a_download(hemibrain_dir: Path) -> No
 
 def test_the_core_has_the_published_numbers(core: Connectome) -> None:
     assert {t: int((core.neurons.type == t).sum()) for t in core.types} == CELLS
-    assert (core.n_neurons, core.counts.nnz, core.counts.sum()) == DATASETS["hemibrain"].core == (152, 9_722, 129_473)
+    assert (core.n_neurons, core.counts.nnz, core.counts.sum()) == (152, 9_722, 129_473)
 
 
 def test_every_type_pair_has_its_published_total(core: Connectome) -> None:

@@ -42,15 +42,16 @@ def test_provenance_holds_the_digest_of_each_file(tmp_path: Path) -> None:
     assert c.provenance.history == (
         f"read traced-neurons.csv, sha256 {digests[0]}",
         f"read traced-total-connections.csv, sha256 {digests[1]}",
+        "its content is that of no release known here (hemibrain v1.2)",
     )
-    assert c.provenance.dataset == "unknown export in the format of hemibrain"  # these tables are made up
-    assert c.provenance.version == ""  # this table is not that of v1.2
-    assert "Scheffer" in c.provenance.citation
+    assert c.provenance.dataset == f"unknown dataset {tmp_path.name!r}"  # these tables are made up
+    assert (c.provenance.version, c.provenance.citation) == ("", "")
 
 
 def test_an_archive_and_a_folder_of_the_same_tables_are_one_connectome(tmp_path: Path) -> None:
-    from_folder = hemibrain.read(export(tmp_path))
-    assert hemibrain.read(archive(tmp_path, tmp_path / "x.tar.gz")).equals(from_folder)
+    from_folder = hemibrain.read(export(tmp_path), own_name="mine")
+    assert hemibrain.read(archive(tmp_path, tmp_path / "x.tar.gz"), own_name="mine").equals(from_folder)
+    assert hemibrain.read(tmp_path / "x.tar.gz").provenance.dataset == "unknown dataset 'x'"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,23 @@ def test_a_type_called_na_is_text(tmp_path: Path) -> None:
         ("bodyId,type,instance\n1,a,b,c\n2,a,b,c\n", CONNECTIONS, "traced-neurons.csv: .*more fields"),
         (NEURONS.encode() + b"7,\xff\xfe,x\n", CONNECTIONS, "traced-neurons.csv: .*not UTF-8"),
         (b"\xff\xfe\x00\n", CONNECTIONS, "traced-neurons.csv, line 1: got bytes that are not text"),
+        (
+            NEURONS + "13,EPG\n",
+            CONNECTIONS,
+            "traced-neurons.csv, line 5: got 2 field.s., wanted 3 as in the header",
+        ),
+        (NEURONS + "13\n14,EPG,x\n", CONNECTIONS, "traced-neurons.csv, line 5: got 1 .* cut .1 such line"),
+        (
+            "bodyId,type,instance,status\n1,EPG,x\n",
+            CONNECTIONS,
+            "traced-neurons.csv, line 2: got 3 field.s., wanted 4",
+        ),
+        (
+            'bodyId,type,instance\n1,"a,b",x\n2,"c\nd",x\n3,EPG\n',
+            CONNECTIONS,
+            "traced-neurons.csv, line 5: got 2 field",
+        ),
+        ("bodyId,type,type\n1,EPG,x\n", CONNECTIONS, "traced-neurons.csv, line 1: column 'type' is there 2 times"),
     ],
 )
 def test_a_table_that_is_none_names_file_and_line(
@@ -179,10 +197,10 @@ def test_connections_of_unknown_neurons_are_counted_and_reported(
         c = hemibrain.read(export(tmp_path, connections=STRANGERS))
     assert c.counts.nnz == 3
     wanted = (
-        "left out 3 connection(s), 10 synapses, of neurons missing from traced-neurons.csv, "
+        "left out 3 connection(s), 10 synapses, of neurons missing from traced-neurons.csv: 50 % of all connections, "
         "first in traced-total-connections.csv, line 5: neuron 999"
     )
-    assert c.provenance.history[-1] == wanted
+    assert c.provenance.history[2] == wanted
     assert caplog.messages == [wanted]
 
 
@@ -215,14 +233,94 @@ def test_an_archive_that_is_cut_off_is_refused(tmp_path: Path, share: float) -> 
     path = archive(export(tmp_path, NEURONS + rows), tmp_path / "x.tar.gz")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError, match="x.tar.gz: the archive is cut off or no .tar.gz"):
+    with pytest.raises(DataError, match="x.tar.gz: the archive is cut off or damaged"):
         hemibrain.read(path)
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.tar.gz").write_text("not an archive")
-    with pytest.raises(DataError, match="cut off or no .tar.gz"):
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    path = archive(export(tmp_path), tmp_path / "x.tar.gz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="x.tar.gz: the archive is cut off or damaged"):
+        hemibrain.read(path)
+
+
+def test_a_file_that_is_no_archive_is_named_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "x.tar.gz").write_text("not,an,archive")
+    with pytest.raises(
+        DataError, match="x.tar.gz: format recognised as a text table .CSV., which is not read; readable"
+    ):
         hemibrain.read(tmp_path / "x.tar.gz")
+
+
+def test_a_table_that_is_in_an_archive_twice_is_refused(tmp_path: Path) -> None:
+    export(tmp_path)
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+        for release in ("v1.1", "v1.2"):
+            tar.add(tmp_path / hemibrain.NEURONS, arcname=f"{release}/{hemibrain.NEURONS}")
+        tar.add(tmp_path / hemibrain.CONNECTIONS, arcname=f"v1.1/{hemibrain.CONNECTIONS}")
+    with pytest.raises(DataError, match="traced-neurons.csv is in the archive twice, as v1.1/.* and v1.2/traced"):
+        hemibrain.read(tmp_path / "x.tar.gz")
+
+
+def test_what_a_mac_adds_to_an_archive_is_no_second_table(tmp_path: Path) -> None:
+    path = archive(export(tmp_path), tmp_path / "x.tar.gz")
+    (tmp_path / "._").write_bytes(b"\x00\x05\x16\x07")
+    with tarfile.open(path, "w:gz") as tar:
+        for name in (hemibrain.NEURONS, hemibrain.CONNECTIONS):
+            tar.add(tmp_path / "._", arcname=f"x/._{name}")
+            tar.add(tmp_path / name, arcname=f"x/{name}")
+    assert hemibrain.read(path).n_neurons == 3
+
+
+def test_a_last_number_that_may_be_cut_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    c = hemibrain.read(export(tmp_path, connections=CONNECTIONS + "387023620,12,1"))
+    wanted = "traced-total-connections.csv does not end in a line end: its last line may be cut"
+    assert c.provenance.history[-1] == wanted
+    assert caplog.messages == [wanted]
+
+
+IDS = [720_575_940_600_000_000 + 1_000_003 * i for i in range(1, 41)]  # 64-bit, as in FlyWire
+
+
+def ring(neurons: list[int], pre: list[int], post: list[int]) -> tuple[str, str]:
+    """Tables of neurons that each connect to the next one."""
+    rows = [f"{a},{b},1\n" for a, b in zip(pre, [*post[1:], post[0]], strict=True)]
+    table = "bodyId,type,instance\n" + "".join(f"{i},EPG,x\n" for i in neurons)
+    return table, "bodyId_pre,bodyId_post,weight\n" + "".join(rows)
+
+
+HUNDREDS, DOUBLES = [i // 1000 * 1000 for i in IDS], [int(float(i)) for i in IDS]
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            ring(HUNDREDS, IDS, IDS),
+            "100 % of all connections.* reach 0 of 40 .*40 of 40 ident.* neuron table end in 00",
+        ),
+        (ring(IDS, HUNDREDS, HUNDREDS), "40 of 40 identifiers of the connections' unknown neurons end in 00"),
+        (ring(IDS, HUNDREDS, IDS), "40 of 40 identifiers of the connections' unknown neurons end in 00"),
+        (
+            ring(IDS, DOUBLES, DOUBLES),
+            "connections' unknown neurons are those of a float, so they were probably rounded",
+        ),
+        (ring([i + 7 for i in IDS], IDS, IDS), "do not belong together.*Use two tables of one release and version"),
+    ],
+    ids=["neurons in hundreds", "connections in hundreds", "one end in hundreds", "doubles", "other neurons"],
+)
+def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path, tables: tuple[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        hemibrain.read(export(tmp_path, *tables))
+
+
+def test_all_connections_of_a_brain_beside_some_of_its_neurons_are_read(tmp_path: Path) -> None:
+    neurons, connections = ring(IDS[:2], IDS, IDS)
+    c = hemibrain.read(export(tmp_path, neurons, connections))
+    assert c.counts.nnz == 1
+    assert "97.5 % of all connections" in c.provenance.history[2]
 
 
 def test_a_table_that_is_a_folder_inside_the_archive_is_missing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Knows nothing of what a column means.
 
 from __future__ import annotations
 
+import csv
 import io
 import warnings
 from collections.abc import Sequence
@@ -51,7 +52,8 @@ def read_csv(content: bytes, *, name: str, integers: Sequence[str] = (), texts: 
         texts: columns of text; an empty field is "".
 
     Raises:
-        DataError: empty file, no rows, missing column, a line with too many fields, a field that is no whole number.
+        DataError: empty file, no rows, missing column, a line with too many or too few fields, a field that is no whole
+            number.
     """
     wanted = [*integers, *texts]
     header = _header(content, name)
@@ -60,15 +62,48 @@ def read_csv(content: bytes, *, name: str, integers: Sequence[str] = (), texts: 
             raise DataError(
                 f"{name}, line 1: column {column!r} is missing; got {', '.join(header)}, wanted {', '.join(wanted)}"
             )
+        if header.count(column) > 1:
+            raise DataError(f"{name}, line 1: column {column!r} is there {header.count(column)} times, wanted once")
     # Types of the numbers are left to pandas: asked for int64 it would quietly turn 1.0e9 into one.
     frame = _parse(content, name, texts)
     if not all(frame[column].dtype == np.int64 and (frame[column] >= 0).all() for column in integers):
         frame = _located(_parse(content, name, wanted), name, integers)  # slow, and finds the line
     if frame.empty:
         raise DataError(f"{name}: got a header and no rows, wanted at least one row")
+    _refuse_short_lines(content, name, len(header))
     columns: dict[str, np.ndarray] = {column: frame[column].to_numpy(dtype=np.int64) for column in integers}
     columns.update({column: np.array(frame[column].tolist(), dtype=str) for column in texts})
     return Table(name, columns)
+
+
+def _refuse_short_lines(content: bytes, name: str, n_fields: int) -> None:
+    """Pandas fills a line that is cut with empty fields; those that are there end in separators."""
+    line, found = _lines_with_quotes(content, name) if b'"' in content else _lines(content)
+    short = np.flatnonzero(found < n_fields)
+    if short.size:
+        raise DataError(
+            f"{name}, line {line[short[0]]}: got {found[short[0]]} field(s), wanted {n_fields} as in the header; the "
+            f"line is cut ({short.size} such line(s))"
+        )
+
+
+def _lines(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each line that is not blank, and its number of fields."""
+    data = np.frombuffer(content.replace(b"\r\n", b"\n"), dtype=np.uint8)
+    ends = np.append(np.flatnonzero(data == ord("\n")), len(data))
+    separators = np.searchsorted(np.flatnonzero(data == ord(",")), ends)
+    filled = np.flatnonzero(np.diff(ends, prepend=-1) > 1)
+    return filled + 1, np.diff(separators, prepend=0)[filled] + 1
+
+
+def _lines_with_quotes(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a table whose fields may hold separators."""
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig")), skipinitialspace=True)
+    try:
+        rows = [(reader.line_num, len(row)) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"{name}, line {reader.line_num}: {error}") from None
+    return np.array([line for line, _ in rows]), np.array([fields for _, fields in rows])
 
 
 def _header(content: bytes, name: str) -> list[str]:
