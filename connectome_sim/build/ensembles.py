@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
-
 from connectome_sim.build import measuring
 from connectome_sim.build.fitting import semantics
 from connectome_sim.build.objects import circuit, wiring
 from connectome_sim.config import EnsembleConfig, FitConfig, saved_config, typed
-from connectome_sim.config.compose import CONFIG
+from connectome_sim.config.compose import saved_overrides
+from connectome_sim.config.foreign import refuse_code
 from connectome_sim.config.settings import HOW
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
@@ -130,13 +129,14 @@ def load_ensemble(name: str | Path) -> Ensemble:
         name: of a shipped ensemble, or the path of its folder.
 
     Raises:
-        ConfigError: no such ensemble.
+        ConfigError: no such ensemble, or one whose configuration is more than values.
         RunFolderError: a damaged one, or one of a newer format.
         DataError: the dataset is not on this machine, or gives another circuit than the one that was fitted.
     """
     folder = ensemble_folder(name)
     record = EnsembleRecord.read(folder)
     label = folder.resolve().name
+    refuse_code(record.config, where=f"ensemble {label}")
     how = {"name": label, "id": "", "run": str(folder)}
     config = typed(FitConfig, {**how, **record.config, "seed": record.members[0].seed}, where=f"ensemble {label}")
     connectome = _circuit(label, record, config)
@@ -304,10 +304,9 @@ def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _command(run: _Run, seeds: Sequence[int]) -> str:
     """The sweep over seeds that a run was one of, from the overrides it was started with; empty where it has none."""
-    path = (run.path / CONFIG).with_name("overrides.yaml")
-    if not path.exists():
+    given = saved_overrides(run.path)
+    if given is None:
         return ""
-    given = [str(item) for item in OmegaConf.load(path)]
     kept = [item for item in given if item.lstrip("+").partition("=")[0] not in (*HOW, "seed")]
     consecutive = list(seeds) == list(range(len(seeds)))
     swept = f"seed=range({len(seeds)})" if consecutive else f"seed={','.join(map(str, seeds))}"

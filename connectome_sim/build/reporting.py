@@ -5,19 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from connectome_sim.build.scores import attractor_rows, score_rows
 from connectome_sim.config import saved_config
-from connectome_sim.config.compose import CONFIG
+from connectome_sim.config.compose import CONFIG, saved_overrides
 from connectome_sim.config.settings import HOW
 from connectome_sim.figures.report import report
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.records import RunFolder, atomic
-
-OVERRIDES = "overrides.yaml"
-"""Beside the configuration: what the run was started with."""
-
 
 def write_report(folder: RunFolder) -> Path:
     """Write the report of a run, also of one that failed; figures are those in its ``figures/``.
@@ -45,11 +39,10 @@ def write_report(folder: RunFolder) -> Path:
 
 def _commands(folder: RunFolder) -> dict[str, str]:
     """What for -> command that repeats it."""
-    run, hydra = f"run={folder.path}", (folder.path / CONFIG).parent
-    exactly = ["connectome-sim", "fit", "--config-dir", str(hydra), "--config-name", CONFIG.stem, "run=runs/again"]
+    run, given = f"run={folder.path}", saved_overrides(folder.path)
+    exactly = ["connectome-sim", "fit", f"from={folder.path}", "run=runs/again"]
     found = {"The fit, from this folder": shlex.join(exactly)}
-    if (hydra / OVERRIDES).exists():
-        given = [str(item) for item in OmegaConf.load(hydra / OVERRIDES)]
+    if given is not None:
         kept = [item for item in given if item.lstrip("+").partition("=")[0] not in HOW]
         found["The fit, as it was started"] = shlex.join(["connectome-sim", "fit", *kept])
     found["What was measured and drawn"] = "\n".join(

@@ -12,6 +12,7 @@ from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
 from connectome_sim.build.reporting import write_report
 from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, saved_config
+from connectome_sim.config.compose import saved_overrides
 from connectome_sim.config.settings import FIT_METRICS
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.evaluate import PROBES, success
@@ -77,6 +78,8 @@ def run_figures(config: FiguresConfig, *, processes: int = 1) -> Sequence[Path]:
         ConfigError: an unknown format.
     """
     folder = RunFolder.open(config.run) if config.run else member_run(config)
+    saved_config(folder.path)  # one that the report cannot be made of shows before anything is drawn
+    saved_overrides(folder.path)
     drawn = draw_all(folder, formats=config.formats, processes=processes)
     return [*drawn, write_report(folder)]
 

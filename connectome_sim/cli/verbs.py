@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +50,13 @@ from connectome_sim.config import (
     saved_config,
     typed,
 )
-from connectome_sim.config.compose import register_evaluation, resume_config
+from connectome_sim.config.compose import (
+    CONFIG,
+    register_again,
+    register_evaluation,
+    resume_config,
+    saved_overrides,
+)
 from connectome_sim.config.settings import Subject
 from connectome_sim.errors import ConfigError, ConnectomeSimError, FitError
 from connectome_sim.records import RunFolder
@@ -57,25 +64,39 @@ from connectome_sim.records import RunFolder
 _SUBJECT = tuple(field.name for field in fields(Subject))
 ConfigT = TypeVar("ConfigT")
 FoundT = TypeVar("FoundT")
+_NOTES_OF_A_SWEEP = ("hydra.sweep.dir=runs/multirun", "hydra.sweep.subdir=.", "hydra.job.name=fit")  # as conf/fit.yaml
 _TRUE = ("true", "yes", "on", "y", "1")  # as YAML 1.1 has it
 
 
 def fit(arguments: list[str]) -> int:
     """``connectome-sim fit``: exit code 0, or 2 where the fit diverged or misses a bound."""
-    arguments = [re.sub(r"^\+\+?(resume|run)=", r"\1=", argument) for argument in arguments]
+    arguments = [re.sub(r"^\+\+?(resume|run|from)=", r"\1=", argument) for argument in _from_report(arguments)]
+    run = _value("run", arguments)
     if (_value("resume", arguments) or "").lower() in _TRUE and not _only_shows(arguments):
-        run = _value("run", arguments)
         if run is not None:
             RunFolder.open(run)  # a folder of a newer format is named as such, before its configuration is read
         return _ended(resume_fit, resume_config(arguments))
     register("fit")
+    source = _value("from", arguments)
+    if source is None:
+        return _fitted(arguments, name="fit", before=())
+    if run is None:
+        raise ConfigError(f"from={source}: wanted also the folder of the new run: run=PATH")
+    folder = RunFolder.open(source)
+    name, before = register_again(folder.path), saved_overrides(folder.path) or ()
+    others = [argument for argument in arguments if not argument.startswith("from=")]
+    return _fitted([*_NOTES_OF_A_SWEEP, *others], name=name, before=before)
+
+
+def _fitted(arguments: list[str], *, name: str, before: Sequence[str]) -> int:
+    """Fits of a configuration that Hydra knows by ``name``, itself made with the overrides ``before``."""
     members: list[Member] = []
 
     def job(config: Any) -> int:
         register("fit")  # again: some launchers run the job in another process
         settings = HydraConfig.get()
         notes = {
-            "overrides.yaml": OmegaConf.to_yaml(settings.overrides.task),
+            "overrides.yaml": OmegaConf.to_yaml([*before, *settings.overrides.task]),
             "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": settings})),
         }
         member = Member(typed(FitConfig, config), notes)
@@ -84,8 +105,19 @@ def fit(arguments: list[str]) -> int:
             return OK
         return _ended(lambda checked: run_fit(checked, notes=notes), member.config)
 
-    code = hydra_app.run("fit", arguments, job)
+    code = hydra_app.run("fit", arguments, job, name=name)
     return _together(members) if members and code == OK else code
+
+
+def _from_report(arguments: list[str]) -> list[str]:
+    """The command that reports of earlier versions print, as ``from=FOLDER``: Hydra reads no file of a run folder."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", type=Path)
+    parser.add_argument("--config-name")
+    given, others = parser.parse_known_args(arguments)
+    if given.config_dir is None or given.config_dir / f"{given.config_name}.yaml" != given.config_dir / CONFIG.name:
+        return arguments
+    return [*others, f"from={given.config_dir.parent}"] if given.config_dir.name == CONFIG.parent.name else arguments
 
 
 def _together(members: list[Member]) -> int:
