@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from connectome_sim.build import measuring
 from connectome_sim.build.fitting import semantics
 from connectome_sim.build.objects import circuit, wiring

@@ -6,9 +6,7 @@ others: ``ensemble_parameters.csv`` and ``ensemble_scores.csv``.
 
 from __future__ import annotations
 
-import secrets
 import shlex
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,17 +70,8 @@ def member_run(subject: Subject) -> RunFolder:
 
 
 def _write(path: Path, ensemble: Ensemble, number: int) -> None:
-    """Writes the folder under another name first: it is there as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with atomic.new_folder(path) as temporary:
         _fill(temporary, path, ensemble, number)
-        try:
-            temporary.rename(path)
-        except OSError as error:
-            raise atomic.failure("write", path, error) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _fill(temporary: Path, path: Path, ensemble: Ensemble, number: int) -> None:

@@ -13,6 +13,7 @@ from connectome_sim.figures.report import report
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.records import RunFolder, atomic
 
+
 def write_report(folder: RunFolder) -> Path:
     """Write the report of a run, also of one that failed; figures are those in its ``figures/``.
 

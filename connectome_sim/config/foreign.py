@@ -68,7 +68,7 @@ def refuse_code(content: Any, *, where: str) -> None:
         raise ConfigError(f"{where}, field 'hydra': got settings of Hydra, wanted none in a saved configuration; {_DO}")
     for text in _texts(content, where):
         if _TARGET in text:
-            raise ConfigError(f"{where}: got {_short(text)}, which names something to be run, wanted plain values; {_DO}")
+            raise ConfigError(f"{where}: got {_short(text)}, something to be run, wanted plain values; {_DO}")
         if "${" in text:
             raise ConfigError(f"{where}: got {_short(text)}, which refers to something, wanted plain values; {_DO}")
 
@@ -85,7 +85,7 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"--config-dir: got {folder}, wanted a folder")
     paths = list(islice(folder.rglob("*"), MOST_FILES + 1))
     if len(paths) > MOST_FILES:
-        raise ConfigError(f"--config-dir: got {folder} with more than {MOST_FILES} files, wanted a folder of YAML files")
+        raise ConfigError(f"--config-dir: got {folder} with over {MOST_FILES} files, wanted YAML files")
     for path in sorted(paths):
         if path.is_symlink() or path.name == "hydra":
             what = "a link" if path.is_symlink() else "a group of Hydra's own settings"
@@ -127,7 +127,7 @@ def _is_group(key: str) -> bool:
 
 
 def _check_file(path: Path) -> None:
-    """One file of a folder of configuration: data, references to other data, and defaults from this project's groups."""
+    """One file of a folder of configuration: data, references to data, and defaults from this project's groups."""
     content = _content(path)
     header = re.findall(r"#\s*@package(.*)", path.read_text(encoding="utf-8"))
     defaults = content.get("defaults") if isinstance(content, Mapping) else None

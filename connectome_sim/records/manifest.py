@@ -18,7 +18,7 @@ from connectome_sim.errors import RunFolderError
 
 FORMAT_VERSION = 1
 
-RunStatus = Literal["running", "succeeded", "failed"]
+RunStatus = Literal["running", "interrupted", "succeeded", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,9 @@ class Manifest:
         config_sha256: SHA-256 of the resolved configuration (:func:`config_hash`).
         started: start of the run, UTC, ISO 8601.
         wall_time_s: duration of the run, s; None while it runs.
-        status: running, succeeded or failed.
-        reason: why it failed; empty otherwise.
+        status: running, interrupted (by a signal, or a file that could not be written; it may go on), succeeded or
+            failed.
+        reason: why it failed, or what interrupted it; empty otherwise.
     """
 
     verb: str = "fit"
@@ -71,6 +72,18 @@ class Manifest:
     def finished(self, *, status: RunStatus, reason: str = "", wall_time_s: float) -> Manifest:
         """The same run at its end."""
         return replace(self, status=status, reason=reason, wall_time_s=wall_time_s)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it came to a result, if only that it failed."""
+        before = self.status == "failed" and self.reason == "interrupted"  # as it was written before there was a status
+        return self.status in ("succeeded", "failed") and not before
+
+    def stopped(self, error: BaseException, *, wall_time_s: float) -> Manifest:
+        """The same run where an error ended it: one from outside interrupts it, any other is a result."""
+        outside = isinstance(error, (KeyboardInterrupt, RunFolderError))
+        reason = str(error) or ("interrupted" if outside else type(error).__name__)
+        return self.finished(status="interrupted" if outside else "failed", reason=reason, wall_time_s=wall_time_s)
 
     def to_json(self) -> str:
         """Text of ``manifest.json``."""

@@ -163,6 +163,10 @@ class RunFolder:
         """Records how the run ended."""
         self.write_manifest(self.manifest().finished(status=status, reason=reason, wall_time_s=wall_time_s))
 
+    def stop(self, error: BaseException, *, wall_time_s: float) -> None:
+        """Records that an error ended the run."""
+        self.write_manifest(self.manifest().stopped(error, wall_time_s=wall_time_s))
+
     def history(self) -> list[dict[str, float]]:
         """Rows of ``history.csv``, oldest first; a column a row did not have is absent from it."""
         path = self.path / "history.csv"
