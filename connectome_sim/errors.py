@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 
 class ConnectomeSimError(Exception):
     """Base of all errors raised on purpose; the command line prints its message and exits non-zero."""
@@ -49,3 +51,22 @@ class CircuitError(ConnectomeSimError):
 
 class RunFolderError(ConnectomeSimError):
     """A run folder that exists already, is incomplete, cannot be written, or has a newer format version."""
+
+
+class BusyError(RunFolderError):
+    """A run folder in which another process is at work."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that asks the process to end, as Ctrl-C does.
+
+    Attributes:
+        signum: number of the signal.
+    """
+
+    def __init__(self, signum: int = signal.SIGINT) -> None:
+        super().__init__(f"interrupted by {signal.Signals(signum).name}")
+        self.signum = signum
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:  # a launcher carries it between processes
+        return Interrupted, (self.signum,)

@@ -30,7 +30,7 @@ from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.figures import draw_sweep
-from connectome_sim.records import Manifest, RunFolder, SweepFolder, config_hash, read_network
+from connectome_sim.records import Manifest, RunFolder, SweepFolder, atomic, config_hash, read_network
 from connectome_sim.records.text import check_rows
 from connectome_sim.solve.threads import side_by_side
 from connectome_sim.tasks import generator
@@ -152,7 +152,7 @@ def run_ablate(config: AblateConfig, *, members: Sequence[Member] = ()) -> Sweep
         folder.write_table("cases", columns(planned), sorted(rows.values(), key=lambda r: order[r["case_id"]]))
 
     score = _Scorer(config.ablation.chosen, refit)
-    with _recorded(folder):
+    with atomic.alone(folder.path), _recorded(folder):
         run(
             planned,
             score,
@@ -247,8 +247,7 @@ def _recorded(folder: SweepFolder) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
-        folder.write_manifest(before.finished(status="failed", reason=reason, wall_time_s=_spent(before, began)))
+        folder.write_manifest(before.stopped(error, wall_time_s=_spent(before, began)))
         raise
     folder.write_manifest(before.finished(status="succeeded", wall_time_s=_spent(before, began)))
 

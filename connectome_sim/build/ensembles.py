@@ -16,6 +16,7 @@ from connectome_sim.build.fitting import semantics
 from connectome_sim.build.objects import circuit, wiring
 from connectome_sim.config import EnsembleConfig, FitConfig, saved_config, typed
 from connectome_sim.config.compose import saved_overrides
+from connectome_sim.config.foreign import refuse_code
 from connectome_sim.config.retired import without_retired
 from connectome_sim.config.settings import HOW
 from connectome_sim.connectome.connectome import Connectome
@@ -130,13 +131,14 @@ def load_ensemble(name: str | Path) -> Ensemble:
         name: of a shipped ensemble, or the path of its folder.
 
     Raises:
-        ConfigError: no such ensemble.
+        ConfigError: no such ensemble, or one whose configuration is more than values.
         RunFolderError: a damaged one, or one of a newer format.
         DataError: the dataset is not on this machine, or gives another circuit than the one that was fitted.
     """
     folder = ensemble_folder(name)
     record = EnsembleRecord.read(folder)
     label = folder.resolve().name
+    refuse_code(record.config, where=f"ensemble {label}")
     how = {"name": label, "id": "", "run": str(folder)}
     config = typed(
         FitConfig, {**how, **without_retired(record.config), "seed": record.members[0].seed}, where=f"ensemble {label}"

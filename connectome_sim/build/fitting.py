@@ -1,13 +1,12 @@
 """One fit from configuration to run folder: read, fit with checkpoints, measure, store, draw. Prints nothing.
 
-Whatever happens, the folder says so: a fit that diverges, misses a bound, is interrupted or meets a bug is recorded as
-failed with its reason, and keeps its last good checkpoint.
+Whatever happens, the folder says so: a fit that diverges, misses a bound or meets a bug is recorded as failed, one that
+a signal or a full disk stopped as interrupted, each with its reason, and keeps its last good checkpoint.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -128,16 +127,12 @@ def _say(folder: RunFolder, text: str) -> None:
 
 def _create(config: FitConfig, connectome: Connectome, notes: Mapping[str, str], *, solver: str) -> RunFolder:
     """The run folder with all that is known before the fit; none at all where it cannot be written to its end."""
-    path = Path(config.run)
-    atomic.make_folder(path, exist_ok=False)
-    try:
-        return _filled(path, config, connectome, notes, solver)
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
+    with atomic.new_folder(Path(config.run)) as path:
+        _fill(path, config, connectome, notes, solver)
+    return RunFolder.open(config.run)
 
 
-def _filled(path: Path, config: FitConfig, connectome: Connectome, notes: Mapping[str, str], solver: str) -> RunFolder:
+def _fill(path: Path, config: FitConfig, connectome: Connectome, notes: Mapping[str, str], solver: str) -> None:
     atomic.make_folder((path / CONFIG).parent)
     for name, text in {CONFIG.name: to_yaml(config), **notes}.items():
         atomic.write_text((path / CONFIG).with_name(name), text)
@@ -153,7 +148,6 @@ def _filled(path: Path, config: FitConfig, connectome: Connectome, notes: Mappin
     )
     folder = RunFolder.create(path, manifest, prepared=True)
     hdf5.write(connectome, folder.connectome)
-    return folder
 
 
 def semantics(config: FitConfig) -> dict[str, object]:
@@ -184,7 +178,7 @@ def _carry_out(
     resume: FitState | None,
     stop: Callable[[], bool] = lambda: False,
 ) -> FitOutcome:
-    with _recorded(folder) as ending:
+    with atomic.alone(folder.path), _recorded(folder) as ending:
         result = _fitted(config, folder, wired, resume, stop)
         values = named_parameters(result.parameters)
         write_parameters(folder.parameters, values)
@@ -281,8 +275,7 @@ def _recorded(folder: RunFolder) -> Iterator[_Ending]:
     try:
         yield ending
     except BaseException as error:
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
-        folder.finish(status="failed", reason=reason, wall_time_s=spent + time.monotonic() - began)
+        folder.stop(error, wall_time_s=spent + time.monotonic() - began)
         raise
     status: RunStatus = "failed" if ending.reason else "succeeded"
     folder.finish(status=status, reason=ending.reason, wall_time_s=spent + time.monotonic() - began)

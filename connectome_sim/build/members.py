@@ -6,9 +6,7 @@ others: ``ensemble_parameters.csv`` and ``ensemble_scores.csv``.
 
 from __future__ import annotations
 
-import secrets
 import shlex
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from connectome_sim.build.ensembles import Ensemble, ensemble_folder, load_ensem
 from connectome_sim.build.fitting import named_parameters, semantics
 from connectome_sim.config import to_yaml
 from connectome_sim.config.compose import CONFIG, OVERRIDES
+from connectome_sim.config.foreign import check_overrides
 from connectome_sim.config.settings import HOW, Subject
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import RunFolderError
@@ -73,17 +72,8 @@ def member_run(subject: Subject) -> RunFolder:
 
 
 def _write(path: Path, ensemble: Ensemble, number: int) -> None:
-    """Writes the folder under another name first: it is there as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with atomic.new_folder(path) as temporary:
         _fill(temporary, path, ensemble, number)
-        try:
-            temporary.rename(path)
-        except OSError as error:
-            raise atomic.failure("write", path, error) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _fill(temporary: Path, path: Path, ensemble: Ensemble, number: int) -> None:
@@ -93,7 +83,7 @@ def _fill(temporary: Path, path: Path, ensemble: Ensemble, number: int) -> None:
     atomic.write_text(temporary / CONFIG, to_yaml(config))
     if record.command:
         overrides = OmegaConf.to_yaml(_overrides(record.command, member.seed))
-        atomic.write_text((temporary / CONFIG).with_name(OVERRIDES), overrides)
+        atomic.write_text(temporary / OVERRIDES, overrides)
     _, reasons = success(member.metrics, config.success)
     manifest = Manifest(
         dataset=record.dataset,
@@ -147,7 +137,15 @@ def score_rows(record: EnsembleRecord, number: int) -> list[dict[str, str]]:
 
 
 def _overrides(command: str, seed: int) -> list[str]:
-    """What would start the fit of one member, from the command of them all."""
-    given = shlex.split(command)[2:]
-    kept = [item for item in given if "=" in item or item.startswith("~")]
+    """What would start the fit of one member, from the command of them all.
+
+    Raises:
+        RunFolderError: it is no command; ConfigError: see `check_overrides`.
+    """
+    try:
+        given = shlex.split(command)[2:]
+    except ValueError as error:
+        raise RunFolderError(f"ensemble, field 'command': got {command[:60]!r}, wanted a command ({error})") from error
+    kept = [item for item in given if ("=" in item or item.startswith("~")) and not item.startswith(("-", "hydra"))]
+    check_overrides(kept, settings=False)
     return [item for item in kept if item.lstrip("+").partition("=")[0] not in (*HOW, "seed")] + [f"seed={seed}"]

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from connectome_sim.model.parameters import FAMILIES
 from connectome_sim.readout import Readout
 from connectome_sim.records import RunFolder, atomic, config_hash, read_network, read_scalars
 from connectome_sim.records.sweep_folder import slug
+from connectome_sim.solve.threads import Halt
 
 Values = Mapping[str, float]
 
@@ -82,7 +82,7 @@ class Refits:
     origins: Mapping[str, Origin]
     budget: float
     protocol: Protocol
-    stop: Event = field(default_factory=Event)
+    stop: Halt = field(default_factory=Halt)
 
     def __call__(self, planned: Planned, connectome: Connectome) -> tuple[Subject, dict[str, float]]:
         """The network of a new fit, ready to be measured, and the measures of the fit.

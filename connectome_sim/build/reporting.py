@@ -76,10 +76,10 @@ def _row(number: Number) -> dict[str, str]:
 
 def _commands(folder: RunFolder) -> dict[str, str]:
     """What for -> command that repeats it."""
-    run, hydra = f"run={folder.path}", (folder.path / CONFIG).parent
-    exactly = ["connectome-sim", "fit", "--config-dir", str(hydra), "--config-name", CONFIG.stem, "run=runs/again"]
+    run, given = f"run={folder.path}", saved_overrides(folder.path)
+    exactly = ["connectome-sim", "fit", f"from={folder.path}", "run=runs/again"]
     found = {"The fit, from this folder": shlex.join(exactly)}
-    if (given := saved_overrides(folder.path)) is not None:
+    if given is not None:
         kept = [item for item in given if item.lstrip("+").partition("=")[0] not in HOW]
         found["The fit, as it was started"] = shlex.join(["connectome-sim", "fit", *kept])
     found["What was measured and drawn"] = "\n".join(

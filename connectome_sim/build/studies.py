@@ -17,7 +17,7 @@ from pathlib import Path
 
 from connectome_sim.analysis.population import over_fits
 from connectome_sim.analysis.studies import CaseSummary, Fitted, Spread, summarise
-from connectome_sim.build.fitting import check_same
+from connectome_sim.build.begun import taken_up
 from connectome_sim.build.objects import circuit, wiring
 from connectome_sim.build.sweep import Ended, Member, run_fits
 from connectome_sim.config import FitConfig, StudyConfig, compose, plain
@@ -29,7 +29,6 @@ from connectome_sim.records import RunFolder, atomic
 
 RUNS = "runs"
 SMALL = 0.005  # deg or 1: shown as 0 in the table
-INTERRUPTED = "interrupted"  # the reason in the manifest of a fit that may go on
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +83,8 @@ def run_study(config: StudyConfig, *, on_end: Callable[[Fitted], None] | None = 
 
     def keep(member: Member, ended: Ended) -> None:
         folder = Path(member.config.run)
-        if isinstance(ended, ConnectomeSimError) and not (folder / "manifest.json").exists():
+        no_result = isinstance(ended, RunFolderError) or not (folder / "manifest.json").exists()
+        if isinstance(ended, ConnectomeSimError) and no_result:
             raise ended  # not how the fit went, but why there was none
         _write_runs(out, _fits(cases), config.study.measures)
         if on_end is not None:
@@ -120,18 +120,14 @@ def _open(member: Member) -> Member | None:
         RunFolderError: its folder holds another fit.
     """
     path = Path(member.config.run)
-    if not path.exists():
-        return member
-    if not (path / "manifest.json").exists():  # stopped while its folder was made
+    if path.exists() and not (path / "manifest.json").exists():  # stopped while its folder was made
         shutil.rmtree(path)
-        return member
-    check_same(RunFolder.open(path), member.config)
-    return None if _is_done(path) else replace(member, resume=True)
+    found = taken_up(member)
+    return found if isinstance(found, Member) else None
 
 
 def _is_done(path: Path) -> bool:
-    manifest = RunFolder.open(path).manifest()
-    return manifest.status != "running" and manifest.reason != INTERRUPTED
+    return RunFolder.open(path).manifest().is_done
 
 
 def _fits(cases: Sequence[_Case]) -> tuple[Fitted, ...]:

@@ -9,7 +9,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TypeVar
 
 import torch
@@ -22,7 +21,7 @@ from connectome_sim.build.objects import use_threads
 from connectome_sim.build.verbs import run_evaluate, run_figures
 from connectome_sim.config import AnalyzeConfig, EvaluateConfig, FiguresConfig, FitConfig
 from connectome_sim.errors import ConfigError, ConnectomeSimError
-from connectome_sim.solve.threads import side_by_side
+from connectome_sim.solve.threads import Halt, side_by_side
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ def run_fits(members: Sequence[Member], *, on_end: Callable[[Member, Ended], Non
         KeyboardInterrupt: interrupted; each member stops after its iteration, from which it can go on.
     """
     _distinct([member.config.run for member in members])
-    stop = Event()
+    stop = Halt()
 
     def work(member: Member) -> Ended:
         config = replace(member.config, threads=None)
@@ -147,7 +146,7 @@ def _apart(
 ) -> None:
     """Call a function with each configuration in ``threads`` processes: much of it holds the interpreter's lock.
 
-    An exception, such as an interruption, drops what has not begun.
+    An exception, such as an interruption, drops what has not begun; an interruption also ends what has.
     """
     at_a_time = max(1, min(threads, len(configs), MOST_PROCESSES))
     pool = ProcessPoolExecutor(
@@ -156,6 +155,7 @@ def _apart(
         initializer=_alone,
         initargs=(max(1, threads // at_a_time),),
     )
+    others = set(multiprocessing.active_children())
     try:
         futures = [pool.submit(_tried, function, config) for config in configs]
         for future in tqdm(as_completed(futures), total=len(futures), unit="network", disable=None):
@@ -165,6 +165,10 @@ def _apart(
             "a process ended by itself, perhaps for want of memory: use fewer of them (threads=... or "
             "OMP_NUM_THREADS), or one network at a time; what had ended before is complete"
         ) from error
+    except KeyboardInterrupt:  # of Ctrl-C they hear themselves, of a signal to this process alone they do not
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -81,6 +81,8 @@ def run_figures(config: FiguresConfig, *, processes: int = 1) -> Sequence[Path]:
         ConfigError: an unknown format.
     """
     folder = RunFolder.open(config.run) if config.run else member_run(config)
+    saved_config(folder.path)  # one that the report cannot be made of shows before anything is drawn
+    saved_overrides(folder.path)
     drawn = draw_all(folder, formats=config.formats, processes=processes)
     return [*drawn, write_report(folder)]
 

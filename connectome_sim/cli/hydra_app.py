@@ -7,9 +7,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser  # knows its own abbreviations of options
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -18,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from connectome_sim.cli.main import ERROR, OK, report
 from connectome_sim.config import readable
 from connectome_sim.config.compose import VERSION_BASE
+from connectome_sim.config.foreign import check_folder, check_overrides
 from connectome_sim.errors import ConfigError, ConnectomeSimError
 from connectome_sim.resources import conf_dir
 
@@ -31,7 +34,7 @@ class _JobFailed(Exception):
     """A job of a sweep that has reported its error already; carries its exit code."""
 
 
-def run(verb: str, arguments: Sequence[str], job: Job) -> int:
+def run(verb: str, arguments: Sequence[str], job: Job, *, name: str = "") -> int:
     """Compose the configuration of ``verb`` from command-line arguments and run ``job`` on it, or on each of a sweep.
 
     Hydra's own options (``--help``, ``--cfg job``, ``--multirun``, ...) work as in any Hydra application.
@@ -40,13 +43,16 @@ def run(verb: str, arguments: Sequence[str], job: Job) -> int:
         verb: name of the entry configuration in ``conf/``.
         arguments: of the command line, after the verb.
         job: returns an exit code; may raise.
+        name: of the configuration, where it is not that of the verb.
 
     Returns:
         The exit code; of a sweep that of the first job that failed (the others run all the same).
 
     Raises:
-        ConnectomeSimError: of the job; ConfigError also where Hydra cannot compose the configuration.
+        ConnectomeSimError: of the job; ConfigError also where Hydra cannot compose the configuration, or would do more
+            for it than read values (see `connectome_sim.config.foreign`).
     """
+    check_overrides(_overrides(arguments))
     codes: list[int] = []
     errors: list[ConnectomeSimError] = []
 
@@ -59,9 +65,10 @@ def run(verb: str, arguments: Sequence[str], job: Job) -> int:
         except ConnectomeSimError as error:  # past Hydra, which would print something of its own
             errors.append(error)
 
-    application = hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=verb)(task)
+    application = hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=name or verb)(task)
     with _command_line(f"connectome-sim {verb}", _sorted(arguments)):
         try:
+            _check_options(_sorted(arguments))
             application()
         except _JobFailed as failed:
             return int(failed.args[0])
@@ -84,10 +91,31 @@ def is_elsewhere(settings: Any) -> bool:
     return settings.mode == RunMode.MULTIRUN and not str(settings.launcher._target_).endswith(".BasicLauncher")
 
 
+def _overrides(arguments: Sequence[str]) -> list[str]:
+    return [argument for argument in arguments if re.match(r"[~+]|[^-=]+=", argument)]
+
+
 def _sorted(arguments: Sequence[str]) -> list[str]:
     """Options first, overrides last, ours among them: Hydra takes no option between two overrides."""
-    overrides = [argument for argument in arguments if re.match(r"[~+]|[^-=]+=", argument)]
+    overrides = _overrides(arguments)
     return [argument for argument in arguments if argument not in overrides] + [*_WRITE_NOTHING, *overrides]
+
+
+def _check_options(arguments: Sequence[str]) -> None:
+    """Refuse options with which Hydra reads configuration from anywhere, or runs what a file holds.
+
+    Raises:
+        ConfigError: such an option, or a folder of configuration that is not safe to read.
+    """
+    given = get_args_parser().parse_args(arguments)
+    for option, value in (("--config-path", given.config_path), ("--experimental-rerun", given.experimental_rerun)):
+        if value is not None:
+            raise ConfigError(f"{option}: got {value!r}, wanted no such option; a fit is repeated by fit from=FOLDER")
+    if given.config_name is not None and len(Path(given.config_name).parts) != 1:
+        raise ConfigError(f"--config-name: got {given.config_name!r}, wanted a name without folders")
+    if given.config_dir is not None:
+        check_folder(Path(given.config_dir))
+    check_overrides(given.overrides)
 
 
 def _one_of_many(job: Job, config: Any) -> None:

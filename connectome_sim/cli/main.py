@@ -6,10 +6,12 @@ The verbs are imported when they are wanted: PyTorch takes seconds to import, ``
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from connectome_sim import __version__
+from connectome_sim.cli import signals
 from connectome_sim.errors import ConnectomeSimError, FitError
 
 # PyTorch's idle threads sleep instead of spinning on the cores that our kernels use. Read when PyTorch is imported.
@@ -17,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HYDRA_VERBS = ("fit", "evaluate", "analyze", "ablate", "figures", "export", "ensemble", "solutions", "study")
 
-OK, ERROR, FAILED_FIT, INTERRUPTED = 0, 1, 2, 130
+OK, ERROR, FAILED_FIT, SIGNALLED = 0, 1, 2, 128
 
 USAGE = """\
 connectome-sim VERB [options]
@@ -40,7 +42,8 @@ Fits the dynamics of a head-direction circuit to its connectome, and measures, a
   connectome-sim --version
 
 --debug before the verb, or HYDRA_FULL_ERROR=1, shows where an error comes from.
-Exit codes: 0 success; 1 an error; 2 a fit that failed, with the reasons; 130 interrupted.
+Exit codes: 0 success; 1 an error; 2 a fit that failed, with the reasons; 128 + n interrupted by signal n, what was done
+is saved: 130 Ctrl-C, 143 SIGTERM (a time limit), 129 SIGHUP (a terminal that was closed).
 """
 
 
@@ -57,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__version__)
         return OK
     try:
-        return _verb(given[0])(given[1:])
+        with signals.as_exceptions():
+            return _verb(given[0])(given[1:])
     except ConnectomeSimError as error:
         if debug:
             raise
@@ -65,9 +69,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR
-    except KeyboardInterrupt:
-        print("connectome-sim: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        say(f"connectome-sim: {error}" if str(error) else "connectome-sim: interrupted")
+        return SIGNALLED + getattr(error, "signum", signal.SIGINT)
+
+
+def say(text: str) -> None:
+    """Print on standard error, of which a closed terminal takes nothing any more."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        for stream in (sys.stdout, sys.stderr):  # or Python itself fails at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def report(error: ConnectomeSimError) -> int:
@@ -82,9 +95,9 @@ def _verb(name: str) -> Callable[[list[str]], int]:
 
         return data.run
     if name in _HYDRA_VERBS:
-        from connectome_sim.cli import verbs
+        from connectome_sim.cli import fitting, verbs
 
-        run: Callable[[list[str]], int] = getattr(verbs, name)
+        run: Callable[[list[str]], int] = fitting.fit if name == "fit" else getattr(verbs, name)
         return run
     return lambda _: _unknown(name)
 

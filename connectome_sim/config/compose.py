@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from connectome_sim import files
 from connectome_sim.config.ablate import AblateConfig
 from connectome_sim.config.conversion import plain, typed
+from connectome_sim.config.foreign import check_overrides, read_overrides, read_plain
 from connectome_sim.config.retired import without_retired
 from connectome_sim.config.schema import as_node, readable, schema
 from connectome_sim.config.settings import (
@@ -38,6 +39,8 @@ from connectome_sim.evaluate import FULL, QUICK
 from connectome_sim.resources import conf_dir
 
 C = TypeVar("C")
+
+AGAIN = "fit_again"  # name of a saved configuration, for Hydra
 
 VERBS: dict[str, type] = {
     "fit": FitConfig,
@@ -58,8 +61,8 @@ VERSION_BASE = "1.3"
 CONFIG = Path(".hydra", "config.yaml")
 """Where a run folder holds its configuration."""
 
-OVERRIDES = "overrides.yaml"
-"""Beside the configuration: what the run was started with."""
+OVERRIDES = CONFIG.with_name("overrides.yaml")
+"""Where it holds what the run was started with, if anything."""
 
 
 @cache
@@ -89,6 +92,7 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> Any:
         ConfigError: an override that does not fit; see `typed`.
     """
     register(verb)
+    check_overrides(overrides)
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base=VERSION_BASE, job_name=verb):
             config = hydra.compose(verb, overrides=list(overrides))
@@ -102,38 +106,38 @@ def saved_config(run: Path) -> FitConfig:
 
     Raises:
         RunFolderError: the folder holds none that can be read.
-        ConfigError: one that this version does not understand.
+        ConfigError: one that this version does not understand, or that is more than values (see `read_plain`).
     """
     path = run / CONFIG
     try:
-        content: Any = OmegaConf.to_container(
-            OmegaConf.load(io.StringIO(files.read_text(path, most=files.TEXT_BYTES))), resolve=True
-        )
-    except RunFolderError:
-        raise
-    except (FileNotFoundError, NotADirectoryError) as error:
+        content = read_plain(path)
+    except FileNotFoundError as error:
         raise RunFolderError(f"{path}: no such file; {run} is not the folder of a fit") from error
-    except Exception as error:  # the YAML reader has no base class of its own errors worth naming
-        raise RunFolderError(f"{path}: cannot be read ({error})") from error
     return replace(typed(FitConfig, without_retired(content)), run=str(run))
 
 
-def saved_overrides(run: Path) -> list[str] | None:
-    """What a run was started with beside the defaults, as a run folder holds it; None where it does not.
+def register_again(run: Path) -> str:
+    """Give Hydra the configuration that a run folder holds, for a new run; the name that it has there.
 
     Raises:
-        RunFolderError: it cannot be read, or is no list of texts.
+        RunFolderError, ConfigError: as `saved_config`.
     """
-    path = (run / CONFIG).with_name(OVERRIDES)
-    if not files.exists(path):
-        return None
+    content = {**plain(saved_config(run)), "id": "${short_id:}", "run": "???", "resume": False}
+    ConfigStore.instance().store(name=AGAIN, node=content)
+    return AGAIN
+
+
+def saved_overrides(run: Path) -> tuple[str, ...] | None:
+    """The overrides that a run was started with; None where its folder has none.
+
+    Raises:
+        RunFolderError: they cannot be read, or are no list.
+        ConfigError: one that would change what Hydra does, which no command of a report may.
+    """
     try:
-        content = yaml.safe_load(files.read_text(path, most=files.TEXT_BYTES))
-    except (RecursionError, ValueError, yaml.YAMLError) as error:
-        raise RunFolderError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(content, list) or not all(isinstance(item, str) for item in content):
-        raise RunFolderError(f"{path}: got {str(content)[:100]!r}, wanted a list of texts")
-    return content
+        return read_overrides(run / OVERRIDES)
+    except FileNotFoundError:
+        return None
 
 
 def to_yaml(config: Any) -> str:

@@ -92,7 +92,7 @@ def _judgement(saved: SavedRun, scores: Sequence[Row]) -> tuple[str, str]:
     status, bump = saved.manifest.status, saved.bump_warning
     if status == "failed":
         return _BAD, "The fit failed."
-    if status == "running":
+    if status in ("running", "interrupted"):
         return _OPEN, "The fit has not ended."
     if bump:
         return _BAD, f"The fit ended, but: {bump}."
@@ -118,6 +118,8 @@ def _reasons(saved: SavedRun, scores: Sequence[Row]) -> list[str]:
             found.append("There is no fitted network, so nothing was measured; figures are empty where it is wanted.")
         elif saved.bump_warning:
             found.append(f"Of the network that it left: {saved.bump_warning}.")
+    elif saved.manifest.status == "interrupted":
+        found.append(f"Reason: {saved.manifest.reason}. It can go on.")
     elif saved.manifest.status == "succeeded":
         if _broken(scores):
             found.append(f"Not within its bound at the last evaluation: {', '.join(_broken(scores))}.")

@@ -170,7 +170,7 @@ class SavedRun:
     @property
     def ending(self) -> str:
         """How the run ended, where that is not well; empty for a run that succeeded."""
-        if self.manifest.status == "running":
+        if self.manifest.status in ("running", "interrupted"):
             return "The run has not ended."
         if self.manifest.status == "failed":
             reason = textwrap.shorten(self.manifest.reason, REASON_LENGTH, placeholder=" (and more)")

@@ -57,7 +57,7 @@ def replace(path: Path, content: bytes) -> None:
     except BaseException:
         _remove(temporary)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _remove(path: Path) -> None:
@@ -67,7 +67,7 @@ def _remove(path: Path) -> None:
         pass  # the error that brought us here is the one to report
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Makes the rename itself survive a power cut, where the file system can do that."""
     try:
         descriptor = os.open(path, os.O_RDONLY)

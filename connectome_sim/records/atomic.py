@@ -8,10 +8,20 @@ with it where the folder keeps them.
 from __future__ import annotations
 
 import errno
+import logging
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from connectome_sim import files
-from connectome_sim.errors import RunFolderError
+from connectome_sim.errors import BusyError, RunFolderError
+from connectome_sim.files.whole import sync_folder
+
+_LOG = logging.getLogger("connectome_sim")
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space or choose another folder",
@@ -75,6 +85,55 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
         raise RunFolderError(f"{path}: exists already; choose another name or remove it.") from error
     except OSError as error:
         raise failure("make the folder", path, error) from error
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to be filled, which gets its name ``path`` at the end of the block: it is there whole or not at all.
+
+    A kill leaves ``.NAME.*.tmp`` beside it, which is in nobody's way; the next folder of that name says so.
+
+    Raises:
+        RunFolderError: ``path`` exists already (an empty folder is replaced), or cannot be made.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        make_folder(temporary, exist_ok=False)
+        for left in sorted(set(path.parent.glob(f".{path.name}.*.tmp")) - {temporary}):
+            _LOG.warning("%s: left by a process that was killed; remove it, unless that is still at work", left)
+        yield temporary
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if path.exists():
+                raise RunFolderError(f"{path}: exists already; choose another name or remove it.") from error
+            raise failure("write", path, error) from error
+        sync_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from working in a folder; the system releases the lock of one that was killed.
+
+    Raises:
+        BusyError: another one is at work there.
+        RunFolderError: no file can be made there.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BusyError(f"{folder}: another process is at work in it; wait for its end, or stop it.") from error
+    except OSError as error:
+        raise failure("lock", folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove(path: Path) -> None:

@@ -21,7 +21,7 @@ from connectome_sim.records.text import parse_object
 FORMAT_VERSION = 2  # 2: the folder has checksums, the manifest has notes
 CHECKSUMS_SINCE = 2
 
-RunStatus = Literal["running", "succeeded", "failed"]
+RunStatus = Literal["running", "interrupted", "succeeded", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,9 @@ class Manifest:
         config_sha256: SHA-256 of the resolved configuration (:func:`config_hash`).
         started: start of the run, UTC, ISO 8601.
         wall_time_s: duration of the run, s; None while it runs.
-        status: running, succeeded or failed.
-        reason: why it failed; empty otherwise.
+        status: running, interrupted (by a signal, or a file that could not be written; it may go on), succeeded or
+            failed.
+        reason: why it failed, or what interrupted it; empty otherwise.
         notes: what else a reader has to know, e.g. that a damaged checkpoint was passed over.
     """
 
@@ -76,6 +77,18 @@ class Manifest:
     def finished(self, *, status: RunStatus, reason: str = "", wall_time_s: float) -> Manifest:
         """The same run at its end."""
         return replace(self, status=status, reason=reason, wall_time_s=wall_time_s)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it came to a result, if only that it failed."""
+        before = self.status == "failed" and self.reason == "interrupted"  # as it was written before there was a status
+        return self.status in ("succeeded", "failed") and not before
+
+    def stopped(self, error: BaseException, *, wall_time_s: float) -> Manifest:
+        """The same run where an error ended it: one from outside interrupts it, any other is a result."""
+        outside = isinstance(error, (KeyboardInterrupt, RunFolderError))
+        reason = str(error) or ("interrupted" if outside else type(error).__name__)
+        return self.finished(status="interrupted" if outside else "failed", reason=reason, wall_time_s=wall_time_s)
 
     def to_json(self) -> str:
         """Text of ``manifest.json``."""

@@ -173,6 +173,10 @@ class RunFolder:
         manifest = self.manifest()
         self.write_manifest(replace(manifest, notes=(*manifest.notes, text)))
 
+    def stop(self, error: BaseException, *, wall_time_s: float) -> None:
+        """Records that an error ended the run."""
+        self.write_manifest(self.manifest().stopped(error, wall_time_s=wall_time_s))
+
     def history(self) -> list[dict[str, float]]:
         """Rows of ``history.csv``, oldest first; a column a row did not have is absent from it."""
         path = self.path / "history.csv"

@@ -39,14 +39,14 @@ class SweepFolder:
         Raises:
             RunFolderError: it exists already or cannot be written.
         """
-        folder = cls(Path(path))
-        atomic.make_folder(folder.path, exist_ok=False)
-        for part in (folder.arrays, folder.figures):
-            atomic.make_folder(part)
-        atomic.start_checksums(folder.path)
-        atomic.write_text(folder.path / "config.yaml", config)
-        folder.write_manifest(manifest)
-        return folder
+        with atomic.new_folder(Path(path)) as temporary:
+            folder = cls(temporary)
+            for part in (folder.arrays, folder.figures):
+                atomic.make_folder(part)
+            atomic.start_checksums(temporary)
+            atomic.write_text(temporary / "config.yaml", config)
+            folder.write_manifest(manifest)
+        return cls(Path(path))
 
     @classmethod
     def open(cls, path: Path | str) -> SweepFolder:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from functools import cache
 from typing import TypeVar
 
 import torch
+
+from connectome_sim.errors import Interrupted
 
 T = TypeVar("T")
 
@@ -41,6 +45,30 @@ def share(work: Callable[[int], object], count: int) -> None:
         wait(helpers)
     for helper in helpers:
         helper.result()
+
+
+class Halt:
+    """Tells work in other threads to give up, for the reason for which the thread that called it does."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._signum: int | None = None
+
+    def set(self) -> None:
+        """To be called while the error that ends the work is handled."""
+        error = sys.exc_info()[1]
+        self._signum = error.signum if isinstance(error, Interrupted) else None
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether to give up.
+
+        Raises:
+            Interrupted: because of a signal.
+        """
+        if self._event.is_set() and self._signum is not None:
+            raise Interrupted(self._signum)
+        return self._event.is_set()
 
 
 def side_by_side(
