@@ -21,7 +21,7 @@ from connectome_sim.build.begun import taken_up
 from connectome_sim.build.objects import circuit, wiring
 from connectome_sim.build.sweep import Ended, Member, run_fits
 from connectome_sim.config import FitConfig, StudyConfig, compose, plain
-from connectome_sim.errors import ConfigError, ConnectomeSimError
+from connectome_sim.errors import ConfigError, ConnectomeSimError, RunFolderError
 from connectome_sim.figures.all import check_formats, rendered
 from connectome_sim.figures.studies import SavedStudy, study_figure
 from connectome_sim.model import Parameters, Wiring

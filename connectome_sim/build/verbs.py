@@ -13,6 +13,7 @@ from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
 from connectome_sim.build.reporting import write_report
 from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, FitConfig, saved_config
+from connectome_sim.config.compose import saved_overrides
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import RunFolderError
 from connectome_sim.evaluate import PROBES, success

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,13 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from connectome_sim import files
 from connectome_sim.config.ablate import AblateConfig
 from connectome_sim.config.conversion import plain, typed
 from connectome_sim.config.foreign import check_overrides, read_overrides, read_plain
