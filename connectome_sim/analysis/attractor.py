@@ -180,7 +180,7 @@ class Attractor:
         barrier = self.barriers()
         lowest = barrier.min(axis=1)
         lowest = lowest[np.isfinite(lowest)] if np.isfinite(lowest).any() else np.full(1, np.nan)
-        stable = self.points.stable
+        typical, stable = float(np.median(lowest)), self.points.stable
         found: dict[str, float] = {
             "has_ring": float(self.ring is not None),
             "is_continuum": float(self.is_continuum),
@@ -190,12 +190,10 @@ class Attractor:
             "unresolved_sign_changes": float(self.unresolved),
             "neighbours_of_equal_stability": float((stable == np.roll(stable, 1)).sum()) if self.ring else math.nan,
             "fixed_point_residual_max": float(self.points.error.max(initial=0.0)),
-            "barrier_median_deg2_per_s": float(np.median(lowest)),
+            "barrier_median_deg2_per_s": typical,
             "barrier_max_deg2_per_s": float(lowest.max()),
             DIFFUSION: self.diffusion,
-            "barrier_median_over_diffusion": float(np.median(lowest)) / self.diffusion
-            if self.diffusion > 0
-            else math.nan,
+            "barrier_median_over_diffusion": typical / self.diffusion if self.diffusion > 0 else math.nan,
             "effective_dimension": self.dimension,
         }
         found |= dict.fromkeys(_RING_METRICS, math.nan)
