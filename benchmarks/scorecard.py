@@ -3,7 +3,8 @@
     python benchmarks/scorecard.py hemibrain_ring hemibrain_core --out results/scorecards
 
 writes ``scorecards.csv`` (a row per member and observation), ``across_members.csv`` (median, range, how many pass) and
-``scorecards.png``, and prints the second as a table. ``--from FILE`` takes the first as it is and draws again.
+``scorecards.png``, and prints the second as a table. ``--from FILE`` takes the first as it is and draws again;
+``--slow-kernel`` images with the time constants that Turner-Evans et al. 2017 convolve velocity with.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from connectome_sim.analysis.calcium import GCAMP6F, GCAMP6F_TEN_SPIKES, Indicator
 from connectome_sim.build.objects import use_threads
 from connectome_sim.build.scorecards import across_members, member_scorecards
 from connectome_sim.figures.rendering import rendered
 from connectome_sim.figures.scorecards import scorecards
 
 
-def measured(ensembles: list[str]) -> pd.DataFrame:
-    """All members, one after another."""
+def measured(ensembles: list[str], members: list[int], green: Indicator) -> pd.DataFrame:
+    """The members, one after another; all where none is named."""
     tables = []
     for name in ensembles:
-        for table in member_scorecards(name):
+        for table in member_scorecards(name, members=members, green=green):
             print(f"{name}, member {table.member.iloc[0]}", file=sys.stderr, flush=True)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -56,12 +58,18 @@ def main() -> None:
     parser.add_argument("ensembles", nargs="*", help="names of shipped ensembles, or folders")
     parser.add_argument("--out", type=Path, default=Path("results/scorecards"))
     parser.add_argument("--from", type=Path, nargs="+", dest="files", help="scorecards.csv of earlier calls")
+    parser.add_argument("--members", type=int, nargs="+", default=[], help="all by default")
+    parser.add_argument("--slow-kernel", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     if bool(given.ensembles) == bool(given.files):
         parser.error("got ensembles and --from, or neither; wanted one of them")
     use_threads(given.threads)
-    scores = pd.concat([pd.read_csv(f) for f in given.files]) if given.files else measured(given.ensembles)
+    green = GCAMP6F_TEN_SPIKES if given.slow_kernel else GCAMP6F
+    if given.files:
+        scores = pd.concat([pd.read_csv(file) for file in given.files], ignore_index=True)
+    else:
+        scores = measured(given.ensembles, given.members, green)
     across = across_members(scores)
     given.out.mkdir(parents=True, exist_ok=True)
     scores.to_csv(given.out / "scorecards.csv", index=False)

@@ -101,6 +101,14 @@ GCAMP6F = Indicator(
 )
 """Of the flies' indicators the one whose times are best known; in a fly, at room temperature, it may be slower."""
 
+GCAMP6F_TEN_SPIKES = Indicator(
+    name="GCaMP6f, 10 action potentials",
+    time_to_peak=0.2585,
+    half_decay=0.5785,
+    source="time constants of 0.13 and 0.63 s, with which Turner-Evans et al. 2017 convolve velocity",
+)
+"""How sensitive a measure is to the kernel shows with this one."""
+
 JRGECO1A = Indicator(
     name="jRGECO1a",
     time_to_peak=GCAMP6F.time_to_peak,

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from connectome_sim.analysis.beside_others import Row, columns, mean_gain, published, simulated, this_network
+from connectome_sim.analysis.calcium import GCAMP6F, Indicator
 from connectome_sim.analysis.imaging import Session, record
 from connectome_sim.analysis.measures import BINS_DEG_PER_S
 from connectome_sim.analysis.observations import shipped_observations
@@ -32,8 +33,8 @@ def reference_rows(protocol: Protocol, seed: int) -> tuple[Row, ...]:
     return simulated(protocol, seed=seed)
 
 
-def recorded(stored: FittedNetwork, fitted: FitConfig, seed: int) -> Session:
-    """The network under the microscope, on the held-out traces of this seed.
+def recorded(stored: FittedNetwork, fitted: FitConfig, seed: int, *, green: Indicator = GCAMP6F) -> Session:
+    """The network under the microscope, on the held-out traces of this seed, with this green indicator.
 
     Raises:
         SolveError: the network diverges wherever it starts.
@@ -42,7 +43,7 @@ def recorded(stored: FittedNetwork, fitted: FitConfig, seed: int) -> Session:
     options = SolveOptions(method="heun", step=fitted.evaluation.step)
     run = Runner(network, readout, fitted.evaluation.protocol, options)
     with np.errstate(invalid="ignore"):  # a failed trial is NaN
-        return record(run, regions_of(stored), seed=seed)
+        return record(run, regions_of(stored), seed=seed, green=green)
 
 
 def held_out_seed(fitted: FitConfig, metrics: Mapping[str, float]) -> int:

@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.signal import lfilter
 
 from connectome_sim.analysis import physiology
-from connectome_sim.analysis.calcium import GCAMP6F, Indicator
+from connectome_sim.analysis.calcium import GCAMP6F, GCAMP6F_TEN_SPIKES, Indicator
 from connectome_sim.analysis.imaging import Recording, Session, convolved, heading_of, record
 from connectome_sim.analysis.measures import MEASURES
 from connectome_sim.analysis.observations import Observation, shipped_observations
@@ -114,6 +114,10 @@ def test_fluorescence_of_a_held_step_is_the_integral_of_the_kernel() -> None:
     since = 0.01 * np.maximum(np.arange(60) - 1, 0)
     exact = 1 - (decay * np.exp(-since / decay) - rise * np.exp(-since / rise)) / (decay - rise)
     np.testing.assert_allclose(seen[:, 1], exact, atol=1e-12)
+
+
+def test_the_slow_kernel_has_the_time_constants_of_the_publication() -> None:
+    np.testing.assert_allclose(GCAMP6F_TEN_SPIKES.time_constants, (0.13, 0.63), rtol=1e-3)
 
 
 def test_an_indicator_at_rest_shows_the_rate() -> None:

@@ -86,8 +86,9 @@ def test_each_member_has_its_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
             return number
 
     monkeypatch.setattr(build, "load_ensemble", lambda name: Fake([Member(7), Member(9)]))
-    monkeypatch.setattr(build, "recorded", lambda stored, config, seed: (stored, seed))
+    monkeypatch.setattr(build, "recorded", lambda stored, config, seed, green: (stored, seed))
     monkeypatch.setattr(build, "scorecard", lambda observations, session: (score(session[0]), score(session[1])))
     found = pd.concat(member_scorecards("fake"))
     assert found.network.tolist() == [0, 1000, 1, 1000]
     assert found.seed.tolist() == [7, 7, 9, 9] and found.member.tolist() == [0, 0, 1, 1]
+    assert pd.concat(member_scorecards("fake", members=[1])).seed.tolist() == [9, 9]
