@@ -23,6 +23,7 @@ from connectome_sim.build import FitOutcome, Member, fitting, run_fit, run_fits
 from connectome_sim.build.sweep import _apart
 from connectome_sim.cli import main
 from connectome_sim.config import FitConfig, compose, saved_config
+from connectome_sim.config.compose import saved_overrides
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import ConfigError, FitError, RunFolderError
 from connectome_sim.evaluate import FULL, parameter_metrics, restore
@@ -206,12 +207,35 @@ def test_a_killed_run_leaves_no_half_file_and_resumes(finished: Path, tmp_path: 
     assert_same_history(run, finished)
 
 
-def test_a_run_is_repeated_from_what_its_folder_holds(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    ["from={run}", "--config-dir {run}/.hydra --config-name config", "--config-name=config --config-dir={run}/.hydra"],
+)
+def test_a_run_is_repeated_from_what_its_folder_holds(command: str, finished: Path, tmp_path: Path) -> None:
+    """Also by the command that reports of earlier versions print."""
     again = tmp_path / "again"
-    assert main(["fit", "--config-dir", str(finished / ".hydra"), "--config-name", "config", f"run={again}"]) == 0
+    assert main(["fit", *command.format(run=finished).split(), f"run={again}"]) == 0
     assert_same_history(again, finished)
     manifests = [RunFolder.open(run).manifest() for run in (again, finished)]
     assert manifests[0].config_sha256 == manifests[1].config_sha256
+
+
+def test_a_run_is_repeated_with_a_change_and_says_with_which(
+    finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "again"
+    assert main(["fit", f"from={finished}", *ONE_STEP, "seed=1", f"run={again}"]) == 0
+    assert saved_config(again) == replace(
+        saved_config(finished),
+        fit=replace(saved_config(finished).fit, stages=saved_config(again).fit.stages),
+        id=saved_config(again).id,
+        seed=1,
+        run=str(again),
+    )
+    given = saved_overrides(again) or ()
+    assert given[: len(TINY)] == (saved_overrides(finished) or ())[: len(TINY)] and "seed=1" in given
+    assert main(["fit", f"from={finished}"]) == 1
+    assert "run=PATH" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -488,7 +512,7 @@ def test_what_was_done_since_the_last_checkpoint_is_written_when_a_fit_ends_earl
     folder = RunFolder.open(run)
     assert folder.last_checkpoint()[0] == 2
     assert [row["iteration"] for row in folder.history()] == [1, 2]
-    assert folder.manifest().status == "failed"
+    assert folder.manifest().status == "interrupted"
 
 
 def test_analyze_says_what_it_found_also_of_a_network_that_learned_nothing(

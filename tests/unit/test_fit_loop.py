@@ -633,6 +633,23 @@ def test_a_fit_that_had_stopped_early_stays_stopped() -> None:
     assert identical(resumed, whole)
 
 
+def test_a_fit_that_goes_on_ends_at_the_iteration_at_which_patience_would_have_ended_it(tmp_path: Path) -> None:
+    """Best at iteration 3; then one without improvement at each of 4 to 7, the fourth of which ends the fit."""
+    states: list[FitState] = []
+    options = stages(12, patience=4)
+    script = [0.9, 0.8, 0.1, *[0.5] * 9]
+    whole, _, _ = play(script, options, validate_every=1, on_iteration=keep_in(states))
+    assert whole.stopped_early and [state.iteration for state in states] == list(range(1, 8))
+    for state in states:
+        path = tmp_path / f"{state.iteration}.safetensors"
+        write_checkpoint(path, state.content)
+        later: list[FitState] = []
+        from_file = FitState(state.iteration, read_checkpoint(path))
+        resumed, _, _ = play(script, options, validate_every=1, resume=from_file, on_iteration=keep_in(later))
+        assert [found.iteration for found in later] == list(range(state.iteration + 1, 8))
+        assert resumed.stopped_early and identical(resumed, whole)
+
+
 def test_a_state_of_other_parameters_is_refused() -> None:
     states: list[FitState] = []
     real(METHODS["adam"], on_iteration=keep_in(states))

@@ -9,16 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from connectome_sim.ablation.perturbations import Output
-from connectome_sim.ablation.plan import perturbation_case, plan, refit_case
+from connectome_sim.ablation.plan import perturbation_case, plan, refit_case, rewiring_case
 from connectome_sim.ablation.probes import HeldOut
 from connectome_sim.ablation.targets import Target
 from connectome_sim.build.ablating import _digest
 from connectome_sim.build.refitting import Origin, Refits, _distance, mean_input_count, reduced
 from connectome_sim.config import FitConfig, compose
+from connectome_sim.connectome.io import hdf5
+from connectome_sim.connectome.nulls import ShuffleWeights
 from connectome_sim.errors import ConfigError
 from connectome_sim.fit import FitOptions, Stage
+from connectome_sim.records import Manifest, RunFolder, write_network, write_parameters
 from tests import typed_ring
 from tests.fitted import member
 
@@ -93,6 +97,37 @@ def test_a_member_that_is_read_or_wired_otherwise_is_another_one() -> None:
     ]
     assert len({_digest(one) for one in [own, *others]}) == 5
     assert _digest(own) == _digest(member(0))
+
+
+def test_the_distance_of_a_new_fit_on_another_mean_input_count_is_that_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the synapses: c0 is half, so gains half as large make synapses as strong as the member's.
+
+    The new fit is a stub that finds, beside such gains, a time constant e times the member's. Two parameters, of which
+    one is off by 1: root mean square sqrt(1 / 2).
+    """
+    halved = typed_ring.connectome()
+    whole = halved.replaced(step="by hand", counts=sp.csr_array(halved.dense() * 2))
+    own = replace(member(0), connectome=whole)
+    assert mean_input_count(whole) == pytest.approx(2 * mean_input_count(halved))
+    fitted = {"gain/EPG<-PEN_a": 2.0, "time_constant/EPG": 0.02}
+    new = Refits(tmp_path / "refits", {own.name: Origin(RING, fitted)}, 1.0, RING.evaluation.protocol)
+
+    def stub(_: Refits, config: FitConfig) -> RunFolder:
+        folder = RunFolder.create(config.run, Manifest.start())
+        hdf5.write(halved, folder.connectome)
+        write_network(folder.network, [own.fitted])
+        found = {"gain/EPG<-PEN_a": 1.0, "time_constant/EPG": 0.02 * math.e}
+        write_parameters(folder.parameters, {name: torch.tensor(value) for name, value in found.items()})
+        folder.write_metrics({"validation_total": 3.0})
+        return folder
+
+    monkeypatch.setattr(Refits, "_fitted", stub)
+    row = plan([refit_case(rewiring_case(ShuffleWeights(), 0))], [own], HeldOut()).rows[-1]
+    _, measures = new(row, halved)
+    assert measures["parameter_distance"] == pytest.approx(math.sqrt(1 / 2), rel=1e-6)
+    assert measures["fit_loss"] == 3.0
 
 
 def test_synapses_of_the_same_strength_are_no_distance_whatever_their_mean_number() -> None:

@@ -139,7 +139,7 @@ def test_the_report_of_a_folder_shows_its_tables_and_how_to_repeat_it(tmp_path: 
     text = write_report(folder).read_text()
     assert "<h2>Scorecard</h2>" in text and 'data-value="101.5"' in text
     assert "<h2>History</h2>" not in text
-    assert f"--config-dir {folder.path}/.hydra --config-name config run=" in text
+    assert f"connectome-sim fit from={folder.path} run=" in text
     assert "activation: sigmoid" in text
 
 
