@@ -94,7 +94,7 @@ def _analysed(run: RunFolder, saved: SavedRun) -> dict[str, Callable[[SavedRun],
     if (analysis := saved.analysis) is not None:
         found |= {name: partial(_of, draw, analysis) for name, draw in attractor.FIGURES.items()}
         found["type_kymographs"] = type_kymographs
-    if (run.path / physiology.SCORECARD).exists():
+    if files.exists(run.path / physiology.SCORECARD):
         tables = physiology.SavedPhysiology.read(run.path, saved.origin)
         found |= {name: partial(_of, draw, tables) for name, draw in physiology.FIGURES.items()}
     return found

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from connectome_sim.errors import ConnectomeSimError, RunFolderError
 from connectome_sim.files import whole
@@ -138,11 +138,12 @@ def start(root: Path, *, error: type[ConnectomeSimError] = RunFolderError) -> No
     Sums({p.relative_to(root).as_posix(): sha256(content) for p, content in contents.items()}).write(root)
 
 
-def listed(root: Path, below: str) -> list[str]:
-    """Names of the files in a part of a folder that its checksums list."""
-    sums = Sums.read(root) or Sums()
-    inside = (name for name in sums.digests if sums.wants(name) and name.startswith(f"{below}/"))
-    return sorted(name.removeprefix(f"{below}/") for name in inside)
+def listed(folder: Path) -> list[str]:
+    """Names of the files right in a folder, or a part of one, that must be there by its checksums."""
+    root = root_of(folder / NAME) or folder
+    sums, place = Sums.read(root) or Sums(), folder.relative_to(root)
+    paths = (PurePath(name) for name in sums.digests if sums.wants(name))
+    return sorted(path.name for path in paths if path.parent == place)
 
 
 def require(root: Path, *, promised: bool) -> None:

@@ -144,7 +144,8 @@ class RunFolder:
         Raises:
             RunFolderError: one that cannot be read, or has a row of another length.
         """
-        paths = sorted(path for path in self.path.glob("*.csv") if path.name != "history.csv")
+        names = {*(path.name for path in self.path.glob("*.csv")), *files.listed(self.path)} - {"history.csv"}
+        paths = sorted(self.path / name for name in names if name.endswith(".csv"))
         return {path.stem: read_table(path)[1] for path in paths}
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, str]]) -> None:
@@ -253,7 +254,7 @@ class RunFolder:
 
     def _checkpoint_files(self) -> list[tuple[int, Path]]:
         present = [path.name for path in self.checkpoints.glob("*")]
-        names = {*present, *files.listed(self.path, self.checkpoints.name)}
+        names = {*present, *files.listed(self.checkpoints)}
         matches = ((_CHECKPOINT.fullmatch(name), self.checkpoints / name) for name in names)
         return sorted((int(match[1]), path) for match, path in matches if match)
 

@@ -20,6 +20,7 @@ from scipy.integrate import solve_ivp
 
 from connectome_sim.analysis import VERDICTS
 from connectome_sim.build import FitOutcome, Member, fitting, run_fit, run_fits
+from connectome_sim.build.reporting import write_report
 from connectome_sim.build.sweep import _apart
 from connectome_sim.cli import main
 from connectome_sim.config import FitConfig, compose, saved_config
@@ -311,6 +312,54 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, capfd: pytest.
     (tmp_path / "file").touch()
     assert main(tiny(tmp_path / "file" / "run")) == 1
     assert "file, not a folder" in capfd.readouterr().err
+
+
+def test_a_torn_checkpoint_is_passed_over_said_and_noted_and_the_run_ends_as_it_would_have(
+    finished: Path, copied: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn = copied / "checkpoints" / "step_00000003.safetensors"
+    torn.write_bytes(torn.read_bytes()[:-100])
+    assert main(["fit", "resume=true", f"run={copied}"]) == 0
+    words = "damaged checkpoint passed over, the run goes on from step 2"
+    assert words in caplog.text and str(torn) in caplog.text
+    manifest = RunFolder.open(copied).manifest()
+    assert manifest.status == "succeeded" and [note[: len(words)] for note in manifest.notes] == [words]
+    for name in ("history.csv", "parameters.safetensors", "metrics.json", "network.h5"):
+        assert (copied / name).read_bytes() == (finished / name).read_bytes()
+    assert RunFolder.open(copied).last_checkpoint(say=pytest.fail)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("network.h5", ["evaluate", "progress=false"]),
+        ("metrics.json", ["analyze", "headings=16", "walk_s=0.5", "physiology=false"]),
+        ("history.csv", ["figures", "formats=[png]"]),
+        ("parameters.safetensors", ["ensemble", "out={run}/ensemble"]),
+        ("connectome.h5", ["ablate", "out={run}/sweep", "progress=false"]),
+        (".hydra/config.yaml", ["fit", "resume=true"]),
+    ],
+)
+def test_a_file_in_which_one_bit_has_turned_ends_each_verb_and_nothing_is_written(
+    copied: Path, name: str, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = copied / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    before = {p: p.read_bytes() for p in copied.rglob("*") if p.is_file()}
+    assert main([argument.format(run=copied) for argument in arguments] + [f"run={copied}"]) == 1
+    err = capfd.readouterr().err
+    assert f"{path}: got SHA-256 " in err and "wanted" in err and "Traceback" not in err
+    assert {p: p.read_bytes() for p in copied.rglob("*") if p.is_file()} == before
+
+
+def test_a_picture_from_outside_is_not_shown_in_a_report(copied: Path, tmp_path: Path) -> None:
+    (tmp_path / "private.png").write_bytes(b"secret")
+    (copied / "figures" / "mine.png").symlink_to(tmp_path / "private.png")
+    with pytest.raises(RunFolderError, match="mine.png: is a link that leads to"):
+        write_report(RunFolder.open(copied))
+    assert not (copied / "report.html").exists()
 
 
 def test_evaluating_again_gives_the_same_numbers_from_the_network_file_alone(copied: Path) -> None:

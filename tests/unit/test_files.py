@@ -114,6 +114,10 @@ def test_a_listed_file_that_is_gone_is_not_taken_for_one_that_never_was(folder: 
     (folder.path / "history.csv").unlink()
     with pytest.raises(RunFolderError, match="history.csv: no such file, though .*SHA256SUMS lists it"):
         folder.history()
+    folder.write_table("scores", [{"a": "1"}])
+    (folder.path / "scores.csv").unlink()
+    with pytest.raises(RunFolderError, match="scores.csv: no such file, though"):
+        folder.tables()
     folder.write_checkpoint(3, {"a": 1})
     shutil.rmtree(folder.checkpoints)
     assert folder.has_checkpoint
@@ -228,7 +232,7 @@ def test_writers_and_readers_side_by_side_do_not_disturb_each_other(folder: RunF
         thread.start()
     for thread in threads:
         thread.join()
-    assert not failed and len(files.listed(folder.path, "figures")) == 32
+    assert not failed and len(files.listed(folder.figures)) == 32
     assert sha256sum(folder.path) == 0
 
 

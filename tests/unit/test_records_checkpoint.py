@@ -139,3 +139,26 @@ def test_a_damaged_older_or_newer_checkpoint_is_refused(tmp_path: Path, monkeypa
         monkeypatch.undo()
         with pytest.raises(RunFolderError, match=words):
             read_checkpoint(path)
+
+
+def test_the_newest_whole_checkpoint_is_used_and_the_damaged_ones_are_said(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", Manifest.start())
+    for step in (1, 2, 3):
+        folder.write_checkpoint(step, {"step": step}, keep=3)
+    paths = sorted(folder.checkpoints.iterdir())
+    said: list[str] = []
+    paths[2].write_bytes(b"")
+    paths[1].unlink()
+    assert folder.last_checkpoint(say=said.append) == (1, {"step": 1})
+    assert [path.name in text and "goes on from step 1" in text for path, text in zip(paths[:0:-1], said, strict=True)]
+    paths[0].write_bytes(paths[0].read_bytes()[:-1])
+    with pytest.raises(RunFolderError, match="step_00000003.safetensors: got SHA-256"):
+        folder.last_checkpoint(say=said.append)
+
+
+def test_checkpoints_of_later_steps_go_once_a_run_has_gone_on_from_an_earlier_one(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", Manifest.start())
+    for step in (10, 20, 30):
+        folder.write_checkpoint(step, {"step": step}, keep=3)
+    folder.write_checkpoint(11, {"step": 11})
+    assert [path.name[-14:-12] for path in sorted(folder.checkpoints.iterdir())] == ["10", "11"]
