@@ -176,7 +176,8 @@ def _carry_out(
 ) -> FitOutcome:
     with _recorded(folder) as ending:
         result = _fitted(config, folder, wired, resume, stop)
-        write_parameters(folder.parameters, named_parameters(result.parameters))
+        values = named_parameters(result.parameters)
+        write_parameters(folder.parameters, values)
         readout = Readout(wired.ring_angle, wired.epg_mask)
         stored = measuring.stored(config, connectome, result.network, readout)
         write_network(folder.network, [stored])
@@ -184,6 +185,8 @@ def _carry_out(
         measured.save(folder.evaluation)
         metrics = {
             **measured.metrics,
+            **measuring.parameters_of(config, connectome, {name: float(v) for name, v in values.items()}),
+            **measuring.rates_of(stored),
             "validation_total": result.validation_total,
             "best_iteration": result.best_iteration,
         }

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from tqdm.auto import tqdm
 
+from connectome_sim.build.objects import wiring
 from connectome_sim.config import EvaluationConfig, FitConfig
 from connectome_sim.connectome.connectome import Connectome
-from connectome_sim.evaluate import EvaluationResult, conditions, evaluate, restore, store
+from connectome_sim.evaluate import (
+    EvaluationResult,
+    Number,
+    conditions,
+    evaluate,
+    numbers,
+    parameter_metrics,
+    rate_metrics,
+    restore,
+    store,
+)
 from connectome_sim.evaluate.metrics import Metrics
 from connectome_sim.evaluate.trace import Progress
-from connectome_sim.model import RateNetwork
+from connectome_sim.model import Activation, Parameters, RateNetwork
 from connectome_sim.readout import Readout
 from connectome_sim.records import FittedNetwork
 
@@ -32,6 +46,32 @@ def stored(config: FitConfig, connectome: Connectome, network: RateNetwork, read
         protocol=config.evaluation.protocol,
         step=config.evaluation.step,
     )
+
+
+def fitted_numbers(config: FitConfig, connectome: Connectome, values: Mapping[str, float]) -> tuple[Number, ...]:
+    """Every number of a fit with its bounds and what it multiplies.
+
+    Args:
+        config: of the fit.
+        connectome: the circuit.
+        values: ``family/name`` -> value.
+
+    Raises:
+        DataError: a number of this circuit that is not among the values.
+    """
+    parameters = Parameters(config.parameters, wiring(config, connectome), dtype=torch.float64)
+    return numbers(parameters, values, connectome)
+
+
+def parameters_of(config: FitConfig, connectome: Connectome, values: Mapping[str, float]) -> Metrics:
+    """What the parameters of a fit say; arguments as in `fitted_numbers`."""
+    return parameter_metrics(fitted_numbers(config, connectome, values))
+
+
+def rates_of(network: FittedNetwork) -> Metrics:
+    """What the settled states of a network say."""
+    largest = Activation.named(network.activation).largest
+    return rate_metrics(network.initial_states, network.type, largest=largest)
 
 
 def measure(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from connectome_sim.build import measuring
 from connectome_sim.build.ensembles import Ensemble, ensemble_folder, load_ensemble
 from connectome_sim.build.fitting import named_parameters, semantics
 from connectome_sim.build.reporting import OVERRIDES
@@ -108,9 +109,12 @@ def _fill(temporary: Path, path: Path, ensemble: Ensemble, number: int) -> None:
     )
     folder = RunFolder.create(temporary, manifest, prepared=True)
     hdf5.write(ensemble.connectome, folder.connectome)
-    write_parameters(folder.parameters, named_parameters(member.parameters))
-    write_network(folder.network, [ensemble.stored(number)])
-    folder.write_metrics({**member.metrics, "success": member.succeeded})
+    values, network = named_parameters(member.parameters), ensemble.stored(number)
+    write_parameters(folder.parameters, values)
+    write_network(folder.network, [network])
+    plain = {name: float(value) for name, value in values.items()}
+    described = {**measuring.parameters_of(config, ensemble.connectome, plain), **measuring.rates_of(network)}
+    folder.write_metrics({**member.metrics, **described, "success": member.succeeded})
     folder.write_table("ensemble_parameters", parameter_rows(record, number))
     folder.write_table("ensemble_scores", score_rows(record, number))
 

@@ -20,9 +20,7 @@ from connectome_sim.build.fitting import check_same
 from connectome_sim.build.objects import circuit, wiring
 from connectome_sim.build.sweep import Ended, Member, run_fits
 from connectome_sim.config import FitConfig, StudyConfig, compose, plain
-from connectome_sim.config.settings import FIT_METRICS
 from connectome_sim.errors import ConfigError, ConnectomeSimError
-from connectome_sim.evaluate import metric_names
 from connectome_sim.figures.all import check_formats, rendered
 from connectome_sim.figures.studies import SavedStudy, study_figure
 from connectome_sim.model import Parameters, Wiring
@@ -103,7 +101,7 @@ def _cases(config: StudyConfig, out: Path) -> list[_Case]:
         shared = config.study.recipes[config.circuit]
         fit = compose("fit", [*shared, *overrides, *config.overrides])
         folder = out / RUNS / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
-        if unknown := sorted(set(config.study.measures) - measured(fit)):
+        if unknown := sorted(set(config.study.measures) - fit.measured):
             raise ConfigError(f"study.measures: got {unknown[0]!r}, which the fits of {name!r} do not measure")
         if any(folder == other.folder for other in cases):
             raise ConfigError(f"study.cases: got {name!r} beside one that is spelt alike, wanted names that differ")
@@ -112,11 +110,6 @@ def _cases(config: StudyConfig, out: Path) -> list[_Case]:
             wired[key] = wiring(fit, circuit(fit.connectome))
         cases.append(_Case(name, fit, folder, Parameters(fit.parameters, wired[key]).n_parameters))
     return cases
-
-
-def measured(config: FitConfig) -> frozenset[str]:
-    """Names of the metrics that a fit gives."""
-    return metric_names(config.evaluation.protocol, config.evaluation.which) | {*FIT_METRICS}
 
 
 def _open(member: Member) -> Member | None:

@@ -11,12 +11,20 @@ from connectome_sim.build.ensembles import load_ensemble
 from connectome_sim.build.members import member_run
 from connectome_sim.build.objects import use_threads
 from connectome_sim.build.reporting import write_report
-from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, saved_config
+from connectome_sim.config import EvaluateConfig, ExportConfig, FiguresConfig, FitConfig, saved_config
 from connectome_sim.config.settings import FIT_METRICS
+from connectome_sim.connectome.io import hdf5
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.evaluate import PROBES, success
 from connectome_sim.figures import draw_all
-from connectome_sim.records import RunFolder, read_arrays, read_network, write_network
+from connectome_sim.records import (
+    FittedNetwork,
+    RunFolder,
+    read_arrays,
+    read_network,
+    read_parameters,
+    write_network,
+)
 
 
 def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
@@ -40,16 +48,26 @@ def run_evaluate(config: EvaluateConfig) -> tuple[dict[str, float], list[str]]:
     before = folder.metrics()
     if not every_probe:
         _check_same_conditions(before, measuring.conditions_of(config.evaluation, fitted))
+    described = _described(folder, fitted, networks[0])
     result = measuring.measure(networks[0], config.evaluation, fitted, progress=config.progress)
     if every_probe:  # nothing that another protocol measured may stay beside it
         before = {name: value for name, value in before.items() if name in FIT_METRICS}
     elif folder.evaluation.exists():
         result = replace(result, arrays={**read_arrays(folder.evaluation), **result.arrays})
-    metrics = {**before, **result.metrics}
+    metrics = {**before, **result.metrics, **described}
     succeeded, reasons = success(metrics, fitted.success)
     result.save(folder.evaluation)
     folder.write_metrics({**metrics, "success": succeeded})
     return metrics, reasons
+
+
+def _described(folder: RunFolder, fitted: FitConfig, network: FittedNetwork) -> dict[str, float]:
+    """What settled states and parameters say; nothing of parameters where only the network is left of a run."""
+    rates = measuring.rates_of(network)
+    if not folder.parameters.exists():
+        return rates
+    values = {name: float(value) for name, value in read_parameters(folder.parameters).items()}
+    return {**rates, **measuring.parameters_of(fitted, hdf5.read(folder.connectome), values)}
 
 
 def _check_same_conditions(before: Mapping[str, float], now: Mapping[str, float]) -> None:

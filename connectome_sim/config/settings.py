@@ -16,10 +16,27 @@ from connectome_sim.analysis.ring import FEWEST_HEADINGS
 from connectome_sim.analysis.visited import visit
 from connectome_sim.config.conversion import typed
 from connectome_sim.connectome import download
-from connectome_sim.connectome.anatomy import CIRCUITS, CLASSES, RING_ORDERS, head_direction_circuit, labelled_circuit
+from connectome_sim.connectome.anatomy import (
+    CIRCUITS,
+    CLASSES,
+    EXR,
+    RING_ORDERS,
+    head_direction_circuit,
+    labelled_circuit,
+)
 from connectome_sim.connectome.deviations import DEVIATIONS, Deviation
 from connectome_sim.errors import ConfigError, StepError
-from connectome_sim.evaluate import FULL, PROBES, Protocol, check_step, evaluate, metric_names, success
+from connectome_sim.evaluate import (
+    FULL,
+    PROBES,
+    Protocol,
+    check_step,
+    evaluate,
+    metric_names,
+    parameter_metrics,
+    rate_metric_names,
+    success,
+)
 from connectome_sim.fit import POLISH, Adam, FitOptions, GaussNewton, SpectralStart
 from connectome_sim.losses import LOSSES, WeightedLoss
 from connectome_sim.losses.linear_consistency import LinearConsistency
@@ -299,7 +316,7 @@ class FitConfig:
 
     def _check_success(self) -> None:
         success({}, self.success)
-        names = {*metric_names(self.evaluation.protocol, self.evaluation.which), *FIT_METRICS}
+        names = self.measured
         for name in self.success:
             if name not in names:
                 close = difflib.get_close_matches(name, names, n=3) or sorted(names)
@@ -352,6 +369,13 @@ class FitConfig:
                 f"loss.{pairs[0]}: linear_consistency compares trials in triples, got none among {fewest} trials with "
                 f"fit.mix.consistency={self.fit.mix.consistency:g}; use larger batches or a larger share"
             )
+
+    @property
+    def measured(self) -> frozenset[str]:
+        """Names of the metrics that this fit will give, known before anything is simulated."""
+        types = [member for name in self.connectome.wanted_classes for member in (EXR if name == "ExR" else (name,))]
+        held_out = metric_names(self.evaluation.protocol, self.evaluation.which)
+        return frozenset({*held_out, *parameter_metrics(()), *rate_metric_names(types), *FIT_METRICS})
 
     @property
     def terms(self) -> dict[str, WeightedLoss]:

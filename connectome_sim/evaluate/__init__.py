@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from connectome_sim.evaluate.evaluation import PROBES, EvaluationResult, conditions, evaluate, metric_names, run_probes
+from connectome_sim.evaluate.parameters import Number, numbers, parameter_metrics
 from connectome_sim.evaluate.protocol import FULL, QUICK, Protocol, check_step
+from connectome_sim.evaluate.rates import rate_metric_names, rate_metrics
 from connectome_sim.evaluate.stored import restore, store
 from connectome_sim.evaluate.success import Bound, success
 
@@ -13,11 +15,16 @@ __all__ = [
     "QUICK",
     "Bound",
     "EvaluationResult",
+    "Number",
     "Protocol",
     "check_step",
     "conditions",
     "evaluate",
     "metric_names",
+    "numbers",
+    "parameter_metrics",
+    "rate_metric_names",
+    "rate_metrics",
     "restore",
     "run_probes",
     "store",

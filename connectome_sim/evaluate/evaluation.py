@@ -53,7 +53,7 @@ def metric_names(protocol: Protocol, which: tuple[str, ...] = PROBES) -> frozens
     if "constant" in which:
         speed = np.asarray(protocol.constant_speeds_deg_per_s)
         flat = np.ones((len(speed), 2))
-        names |= metrics.gain_metrics(metrics.GainCurve(speed, flat, flat), tolerance=0, moving_gain=0).keys()
+        names |= metrics.gain_metrics(metrics.GainCurve(speed, *[flat] * 4), tolerance=0, moving_gain=0).keys()
     if "jump" in which:
         for offset in protocol.jump_offsets_deg:
             names |= metrics.jump_metrics(metrics.Jump(one, one), offset, wedge_deg=360 / Readout.wedges).keys()

@@ -52,11 +52,15 @@ class GainCurve:
         speed_deg_per_s: increasing [V], deg/s.
         gain: mean over headings at +speed and at -speed [V, 2].
         spread: standard deviation over headings [V, 2].
+        lowest: gain of the heading that has the lowest [V, 2].
+        highest: gain of the heading that has the highest [V, 2].
     """
 
     speed_deg_per_s: np.ndarray
     gain: np.ndarray
     spread: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
 
 
 def gain_curve(
@@ -80,13 +84,15 @@ def gain_curve(
     speed = np.asarray(speeds, dtype=float)
     wanted = np.deg2rad(speed)[:, None, None] * np.array([1.0, -1.0])[:, None] * (time[-1] - time[k])
     gain = moved / wanted
-    return GainCurve(speed, gain.mean(axis=-1), gain.std(axis=-1))
+    return GainCurve(speed, gain.mean(axis=-1), gain.std(axis=-1), gain.min(axis=-1), gain.max(axis=-1))
 
 
 def gain_metrics(curve: GainCurve, *, tolerance: float, moving_gain: float) -> Metrics:
     """Figures of a gain curve.
 
     - ``gain_at_[minus_]V_deg_per_s``: the curve itself.
+    - ``gain_lowest_heading_at_V_deg_per_s``, ``gain_highest_...``: over headings and both directions; a mean near 1 may
+      hide a bump that hurries here and sticks there.
     - ``linear_range_low/high_deg_per_s``: ends of the longest run of neighbouring tested speeds (the slower one of two
       equally long) at which the gain is within ``tolerance`` of 1 in both directions; NaN where there is none.
     - ``lowest_moving_speed_deg_per_s``: slowest tested speed at which, and at every faster one, the gain exceeds
@@ -97,6 +103,9 @@ def gain_metrics(curve: GainCurve, *, tolerance: float, moving_gain: float) -> M
     for speed, (plus, minus) in zip(curve.speed_deg_per_s, curve.gain, strict=True):
         metrics[f"gain_at_{label(speed)}_deg_per_s"] = float(plus)
         metrics[f"gain_at_{label(-speed)}_deg_per_s"] = float(minus)
+    for speed, lowest, highest in zip(curve.speed_deg_per_s, curve.lowest, curve.highest, strict=True):
+        metrics[f"gain_lowest_heading_at_{label(speed)}_deg_per_s"] = float(lowest.min())
+        metrics[f"gain_highest_heading_at_{label(speed)}_deg_per_s"] = float(highest.max())
     linear = (np.abs(curve.gain - 1) <= tolerance + 1e-12).all(axis=1)
     run = longest_run(linear)
     metrics["linear_range_low_deg_per_s"] = float(curve.speed_deg_per_s[run[0]]) if run else math.nan

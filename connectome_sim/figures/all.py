@@ -15,6 +15,7 @@ from connectome_sim.figures import attractor, physiology
 from connectome_sim.figures.activity import bump_animation, type_kymographs
 from connectome_sim.figures.circuit import circuit_graph, type_matrix
 from connectome_sim.figures.gain import gain_curve
+from connectome_sim.figures.input_shares import input_share_matrices
 from connectome_sim.figures.integration import integration_error
 from connectome_sim.figures.kymograph import bump_kymograph
 from connectome_sim.figures.losses import loss_curves
@@ -30,6 +31,7 @@ __all__ = ["FIGURES", "check_formats", "draw_all", "rendered"]
 FIGURES: Mapping[str, Callable[[SavedRun], Figure]] = {
     "weight_matrix": weight_matrix,
     "type_matrix": type_matrix,
+    "input_shares": input_share_matrices,
     "circuit_graph": circuit_graph,
     "parameters": parameters,
     "loss_curves": loss_curves,

@@ -19,9 +19,12 @@ _SECTIONS = (
     ("What attractor it has", ("drift_field", "eigenvalue_spectrum", "state_space", "bump_shape")),
     ("Beside the animal and other models", ("scorecard", "bump_by_velocity", "beside_others")),
     ("What its cells do", ("bump_animation", "type_kymographs")),
-    ("Its circuit and parameters", ("weight_matrix", "type_matrix", "circuit_graph", "parameters")),
+    ("Its circuit and parameters", ("weight_matrix", "type_matrix", "input_shares", "circuit_graph", "parameters")),
     ("How it was fitted", ("loss_curves",)),
 )
+PARAMETERS = "parameters"
+"""Table of the fitted numbers: family, parameter, value, at_bound, fitted and more."""
+_NAMED = 12  # parameters that a warning names (chosen: a paragraph, not a list)
 _KINDS = {".png": "png", ".gif": "gif", ".svg": "svg+xml"}  # what a page can show, the best first
 _GOOD, _BAD, _OPEN = "good", "bad", "open"
 _COLUMNS = ("measure", "value", "unit", "wanted", "holds", "published_for_comparison", "source")
@@ -47,7 +50,8 @@ def report(
         commands: what for -> command that repeats it.
     """
     title = f"Head-direction network: {saved.origin}"
-    parts = [f"<h1>{escape(title)}</h1>", _verdict(saved, scores), _score_table(scores), _attractor(saved, attractor)]
+    parts = [f"<h1>{escape(title)}</h1>", _verdict(saved, scores), _warning(saved)]
+    parts += [_score_table(scores), _attractor(saved, attractor)]
     parts += _figures(pictures)
     for name, rows in saved.tables.items():
         parts.append(f"<h2>{escape(_words(name))}</h2>{table(rows)}")
@@ -69,6 +73,19 @@ def _verdict(saved: SavedRun, scores: Sequence[Row]) -> str:
     sentences = [*_reasons(saved, scores), *_behaviour(saved.metrics)]
     text = f"<p><strong>{escape(head)}</strong></p>" + "".join(f"<p>{escape(s)}</p>" for s in sentences)
     return f'<div class="verdict {colour}" id="verdict">{text}</div>'
+
+
+def _warning(saved: SavedRun) -> str:
+    """Which numbers the bounds decided, before any score; empty where none."""
+    rows = saved.tables.get(PARAMETERS, ())
+    met = [row for row in rows if row["at_bound"] == "yes"]
+    if not met:
+        return ""
+    named = [f"{_words(row['family']).lower()} {row['parameter']} ({float(row['value']):.3g})" for row in met[:_NAMED]]
+    more = f" and {len(met) - _NAMED} more, in the table of parameters" if len(met) > _NAMED else ""
+    head = f"Warning: {len(met)} of {sum(row['fitted'] == 'yes' for row in rows)} fitted parameters are at a bound."
+    text = f"Their values are those of the bounds as much as of the connectome: {', '.join(named)}{more}."
+    return f'<div class="verdict bad" id="at_bound"><p><strong>{escape(head)}</strong></p><p>{escape(text)}</p></div>'
 
 
 def _judgement(saved: SavedRun, scores: Sequence[Row]) -> tuple[str, str]:

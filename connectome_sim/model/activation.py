@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,12 +21,14 @@ class Activation:
         value: phi(x), any shape.
         slope_from_value: phi'(x) written as a function of phi(x), so that a backward pass needs no stored input.
         value_: phi in place, for kernels.
+        largest: the value that phi approaches, infinite where it grows without end.
     """
 
     name: str
     value: Callable[[Tensor], Tensor]
     slope_from_value: Callable[[Tensor], Tensor]
     value_: Callable[[Tensor], Tensor]
+    largest: float = math.inf
 
     def slope(self, x: Tensor) -> Tensor:
         """phi'(x), any shape. The slope of relu at 0 is 0."""
@@ -51,13 +54,13 @@ def _softplus(x: Tensor) -> Tensor:
 
 _ACTIVATIONS = {
     # phi = 1 / (1 + e^-x), phi' = phi (1 - phi)
-    "sigmoid": Activation("sigmoid", torch.sigmoid, lambda y: y * (1 - y), torch.sigmoid_),
+    "sigmoid": Activation("sigmoid", torch.sigmoid, lambda y: y * (1 - y), torch.sigmoid_, 1.0),
     # phi = log(1 + e^x), phi' = 1 - e^-phi
     "softplus": Activation("softplus", _softplus, lambda y: -torch.expm1(-y), lambda x: x.copy_(_softplus(x))),
     # phi = max(x, 0)
     "relu": Activation("relu", torch.relu, lambda y: (y > 0).to(y.dtype), torch.relu_),
     # phi = tanh x, phi' = 1 - phi^2
-    "tanh": Activation("tanh", torch.tanh, lambda y: 1 - y * y, torch.tanh_),
+    "tanh": Activation("tanh", torch.tanh, lambda y: 1 - y * y, torch.tanh_, 1.0),
 }
 ACTIVATIONS = tuple(_ACTIVATIONS)
 SIGMOID = _ACTIVATIONS["sigmoid"]

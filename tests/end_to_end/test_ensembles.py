@@ -13,6 +13,7 @@ from connectome_sim.build import ensembles, load_ensemble
 from connectome_sim.cli import main
 from connectome_sim.connectome import download
 from connectome_sim.errors import ConfigError, DataError, RunFolderError
+from connectome_sim.evaluate import parameter_metrics, rate_metric_names
 from connectome_sim.records import EnsembleRecord, RunFolder, read_arrays, read_network
 from connectome_sim.resources import data_dir
 from tests.end_to_end.test_ablate import TINY as SHORT
@@ -113,10 +114,22 @@ def test_a_member_is_looked_at_as_a_run(
     np.testing.assert_allclose(found.weights, wanted.weights, rtol=1e-6)
     manifest, fitted = folder.manifest(), RunFolder.open(runs / "seed2").manifest()
     assert (manifest.seeds["fit"], manifest.dataset_sha256) == (2, fitted.dataset_sha256)
+    own = RunFolder.open(runs / "seed2").metrics()
+    described = {*parameter_metrics(()), *rate_metric_names(found.type)}
+    assert described <= own.keys()  # what the manifest has to six digits, a folder has as the fit had it
+    assert {name: folder.metrics()[name] for name in described} == pytest.approx(
+        {name: own[name] for name in described}, rel=1e-4, nan_ok=True
+    )
     before = folder.network.stat().st_mtime_ns
     assert main(["figures", "member=2", "formats=[png]"]) == 0  # of the folder that is there
     assert folder.network.stat().st_mtime_ns == before
     page = folder.report.read_text()
+    tables = folder.tables()
+    for post in {row["postsynaptic"] for row in tables["input_shares"]}:
+        rows = [row for row in tables["input_shares"] if row["postsynaptic"] == post]
+        assert sum(float(row["share_of_weight"]) for row in rows) == pytest.approx(1, abs=1e-4)
+    met = [row["at_bound"] for row in tables["parameters"]].count("yes")
+    assert met == own["parameters_at_bound"] and (f"Warning: {met} of" in page) == (met > 0)
     assert "<h2>Ensemble parameters</h2>" in page and "<h2>Ensemble scores</h2>" in page and "seed=2" in page
     assert main(["evaluate", "member=2", "progress=false", "threads=1", "evaluation.which=[constant]"]) == 0
     assert read_arrays(folder.evaluation)["constant/gain"].size == 2

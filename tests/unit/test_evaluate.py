@@ -20,6 +20,8 @@ from connectome_sim.evaluate import (
     check_step,
     evaluate,
     metric_names,
+    parameter_metrics,
+    rate_metric_names,
     restore,
     success,
 )
@@ -191,7 +193,7 @@ def test_metrics_are_fit_for_the_run_folder(result: EvaluationResult, tmp_path: 
 
 
 def test_the_page_on_metrics_explains_every_figure(result: EvaluationResult) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().split("# In a sweep")[0]
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().split("# Tables of a run")[0]
     first_column = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
     places = {"T": r"[0-9p]+", "V": r"[0-9p]+", "D": r"[0-9p]+"}
     explained = [
@@ -200,7 +202,9 @@ def test_the_page_on_metrics_explains_every_figure(result: EvaluationResult) -> 
     missing = [name for name in result.metrics if not any(re.fullmatch(pattern, name) for pattern in explained)]
     assert not missing
     unknown = [p for p in explained if not any(re.fullmatch(p, name) for name in result.metrics)]
-    assert set(unknown) <= {"success", "validation_total", "best_iteration"} | set(EVALUATED)
+    beside = {"success", "validation_total", "best_iteration", *EVALUATED}
+    beside |= {*parameter_metrics(()), *(name.replace("epg", "TYPE") for name in rate_metric_names(["EPG"]))}
+    assert beside <= set(explained) and set(unknown) <= beside
 
 
 EVALUATED = tuple(f"evaluation_{name}" for name in ("seed", "headings", "duration_s", "step_s", "order"))

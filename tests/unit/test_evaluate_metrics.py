@@ -130,8 +130,22 @@ def test_the_transient_does_not_count() -> None:
     np.testing.assert_allclose(curve.gain, 1)
 
 
+def test_a_mean_of_one_does_not_hide_a_heading_that_sticks() -> None:
+    """Gains 0.1 and 1.9 at + and 0.8 and 1.2 at -: means 1 and 1, the ends of both directions together 0.1 and 1.9."""
+    time = np.arange(301) * 0.01
+    gains = np.array([[0.1, 1.9], [0.8, 1.2]])
+    moved = time[:, None, None, None] * np.deg2rad(60) * np.array([1.0, -1.0])[:, None] * gains
+    curve = metrics.gain_curve(time, moved, (60.0,), 0.5)
+    found = metrics.gain_metrics(curve, tolerance=0.1, moving_gain=0.1)
+    assert found["gain_at_60_deg_per_s"] == pytest.approx(1) and found["gain_at_minus_60_deg_per_s"] == pytest.approx(1)
+    assert found["gain_lowest_heading_at_60_deg_per_s"] == pytest.approx(0.1)
+    assert found["gain_highest_heading_at_60_deg_per_s"] == pytest.approx(1.9)
+    np.testing.assert_allclose([curve.lowest, curve.highest], [[[0.1, 0.8]], [[1.9, 1.2]]])
+
+
 def test_a_run_is_contiguous_and_the_bounds_are_inclusive() -> None:
-    curve = GainCurve(np.array([1.0, 2.0, 4.0, 8.0]), np.array([[0.9, 1.1]] * 3 + [[0.89, 1.0]]), np.zeros((4, 2)))
+    gain = np.array([[0.9, 1.1]] * 3 + [[0.89, 1.0]])
+    curve = GainCurve(np.array([1.0, 2.0, 4.0, 8.0]), gain, np.zeros((4, 2)), gain, gain)
     found = metrics.gain_metrics(curve, tolerance=0.1, moving_gain=0.1)
     assert (found["linear_range_low_deg_per_s"], found["linear_range_high_deg_per_s"]) == (1, 4)
 

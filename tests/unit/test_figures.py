@@ -48,6 +48,7 @@ from connectome_sim.figures.circuit import (
     type_matrix,
 )
 from connectome_sim.figures.headings import broken_at_wraps
+from connectome_sim.figures.input_shares import input_share_matrices
 from connectome_sim.figures.integration import circular_sd
 from connectome_sim.figures.member_scores import member_scores
 from connectome_sim.figures.parameters import parameters
@@ -337,6 +338,22 @@ def test_the_gains_of_the_matrix_are_those_of_the_weights(saved: SavedRun) -> No
     assert f"{wanted:.2g}".replace("-", "\N{MINUS SIGN}") in texts(type_matrix(saved))
 
 
+def test_input_shares_are_signed_percentages_of_counts_and_of_weights(saved: SavedRun) -> None:
+    """EPG are neurons 1, 2, 4. Types in the order EPG, Delta7; the sign of a pair is that of its summed weights."""
+    figure = input_share_matrices(saved)
+    left, right, bar = figure.axes
+    epg, delta7 = [1, 2, 4], [0, 3]
+    for axes, matrix in ((left, COUNTS), (right, np.abs(WEIGHTS))):
+        totals = np.array([[matrix[np.ix_(post, pre)].sum() for pre in (epg, delta7)] for post in (epg, delta7)])
+        signs = [[np.sign(WEIGHTS[np.ix_(post, pre)].sum()) for pre in (epg, delta7)] for post in (epg, delta7)]
+        shown = np.asarray(axes.images[0].get_array())
+        np.testing.assert_allclose(shown, 100 * totals / totals.sum(axis=1, keepdims=True) * signs)
+        np.testing.assert_allclose(np.abs(shown).sum(axis=1), 100)
+        assert axes.images[0].get_clim() == (-100, 100)
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["EPG", "Δ7"]
+    assert (left.get_xlabel(), left.get_ylabel()) == ("presynaptic", "postsynaptic") and "%" in bar.get_ylabel()
+
+
 def test_the_graph_holds_all_weight_and_shows_the_strongest(saved: SavedRun) -> None:
     graph, place = ring_graph(saved.networks[0])
     # angles pi, 3, 1, NaN, 2 rad in eighths of the circle
@@ -501,7 +518,7 @@ def test_a_run_that_saved_nothing_is_drawn_and_says_so(tmp_path: Path, name: str
     figure = FIGURES[name](SavedRun.read(run))
     said = {"weight_matrix": "neither connectome nor network saved", "loss_curves": "no history saved"}
     said |= {"type_matrix": "no connectome saved", "circuit_graph": "no fitted network"}
-    said |= {"parameters": "no parameters saved"}
+    said |= {"parameters": "no parameters saved", "input_shares": "neither connectome nor network saved"}
     assert said.get(name, "not measured") in texts(figure)
     assert "The run has not ended." in texts(figure).replace("\n", " ")
     draw_without_warning(figure)

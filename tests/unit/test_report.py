@@ -143,6 +143,27 @@ def test_the_report_of_a_folder_shows_its_tables_and_how_to_repeat_it(tmp_path: 
     assert "activation: sigmoid" in text
 
 
+def test_parameters_at_a_bound_are_a_warning_above_every_score() -> None:
+    def row(family: str, name: str, value: float, at_bound: str, fitted: str = "yes") -> dict[str, str]:
+        return {"family": family, "parameter": name, "value": repr(value), "at_bound": at_bound, "fitted": fitted}
+
+    rows = [row("gain", "EPG<-PEN_a", 847.25, "yes"), row("time_constant", "EPG", 0.0101, "yes")]
+    rows += [row("gain", "EPG<-EPG", 2.0, ""), row("threshold", "EPG", 0.0, "", fitted="")]
+    text = text_of(SavedRun(manifest=manifest("succeeded"), metrics=METRICS, tables={"parameters": rows}))
+    box = re.search(r'<div class="verdict bad" id="at_bound">(.*?)</div>', text)
+    assert box is not None and text.index('id="at_bound"') < text.index("<table")
+    assert "Warning: 2 of 3 fitted parameters are at a bound." in box[1]
+    assert "gain EPG&lt;-PEN_a (847), time constant EPG (0.0101)." in box[1]
+    many = [row("gain", f"EPG<-ER{k}", 900.0, "yes") for k in range(15)]
+    assert "and 3 more" in text_of(SavedRun(manifest=manifest("succeeded"), tables={"parameters": many}))
+
+
+def test_without_a_parameter_at_a_bound_there_is_no_warning() -> None:
+    row = {"family": "gain", "parameter": "EPG<-EPG", "value": "2.0", "at_bound": "", "fitted": "yes"}
+    assert 'id="at_bound"' not in text_of(SavedRun(manifest=manifest("succeeded"), tables={"parameters": [row]}))
+    assert 'id="at_bound"' not in text_of(SavedRun(manifest=manifest("running")))
+
+
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     folder = run_with_tables(tmp_path / "run")
     (folder.path / "scorecard.csv").write_text("a,b\n1\n")
