@@ -25,7 +25,8 @@ def member_scorecards(name: str, *, members: Sequence[int] = (), green: Indicato
         One row per observation (`score_table`), led by ``ensemble``, ``member`` and ``seed``.
 
     Raises:
-        ConfigError: no such ensemble or member; DataError: its dataset, or a damaged table. SolveError: a member that diverges.
+        ConfigError: no such ensemble or member; DataError: its dataset, or a damaged table.
+        SolveError: a member that diverges.
     """
     ensemble, observations = load_ensemble(name), shipped_observations()
     for number in members or range(len(ensemble)):
