@@ -30,6 +30,7 @@ from connectome_sim.readout import profile_peaks, profile_width
 BINS_DEG_PER_S = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)  # of the angular velocity, Turner-Evans et al. 2017
 SLOWEST, BRIDGE_BIN, FASTEST = 0, 4, 5  # the bins of its numbers
 FEWEST_FRAMES = 10  # chosen: a velocity bin with fewer, over all trials, has no mean
+FEWEST_ALIGNED = 30  # chosen: two bumps are not compared over fewer; over 16 the standard error is 5 to 8 deg
 FEWEST_BINS = 3  # chosen: a slope over velocity wants so many
 LOWEST_SHARE = 0.1  # of the frames, whose mean is a region's baseline F0
 STANDING = "standing_drift_sd_rad"  # the measure that is not read from the walks
@@ -112,10 +113,10 @@ def _ahead(session: Session, number: int, pen: FloatArray, epg: FloatArray) -> f
 
 
 def _turns(session: Session, number: int, *seen: FloatArray) -> dict[int, BoolArray]:
-    """Sign of the turn -> frames of the bin in which all was seen; none for fewer than ``FEWEST_FRAMES`` in all."""
+    """Sign of the turn -> frames of the bin in which all was seen; none for fewer than ``FEWEST_ALIGNED`` in all."""
     known = np.logical_and.reduce([np.isfinite(values).all(axis=-1) for values in seen])
     inside = in_bin(session, number) & known
-    if inside.sum() < FEWEST_FRAMES:
+    if inside.sum() < FEWEST_ALIGNED:
         return {}
     both = {sign: inside & (np.sign(session.walk.velocity) == sign) for sign in (1, -1)}
     return {sign: where for sign, where in both.items() if where.any()}

@@ -105,7 +105,8 @@ def scorecard(saved: SavedPhysiology) -> Figure:
     right.set_yticks(range(len(rows)), [_numbers(row) for _, row in rows.iterrows()], fontsize=6)
     right.tick_params(length=0)
     right.spines["right"].set_visible(False)
-    panel_title(axes, f"{passed} of {counted} pass")
+    unchecked = ((rows.verdict == PASS) & (rows.checked == "summary")).sum()
+    panel_title(axes, f"{passed} of {counted} pass, {unchecked} of them *")
     axes.set_title("animal: network", loc="right", x=1.25, fontsize=6, color=GREY)
     return figure
 
@@ -164,8 +165,8 @@ def bump_by_velocity(saved: SavedPhysiology) -> Figure:
         axes.set_xlim(0, 180)
         if network.notna().any():
             axes.plot(speed, network, "o-", color=BLUE, label="network")
-            if network is table.pen_a_lead_deg:
-                axes.plot(speed, table.pen_a_lead_swapped_deg, "s:", color=SKY, label="network, indicators swapped")
+            if axes is figure.axes[0]:
+                axes.plot(speed, table.pen_a_lead_swapped_deg, "s:", color=SKY, label="network, swapped")
             panel_title(axes, title)
         else:
             panel_title(axes, title, warning="not measured")

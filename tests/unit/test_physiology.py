@@ -326,14 +326,16 @@ def test_slopes_are_relative_to_the_slowest_bin() -> None:
     assert slope == pytest.approx(1 / 2.15, abs=0.02)
 
 
-def test_a_bin_with_few_frames_has_no_mean() -> None:
+@pytest.mark.parametrize(("frames", "measured"), [(29, False), (30, True)])
+def test_bumps_are_not_compared_over_few_frames(frames: int, measured: bool) -> None:
     whole = session()
-    fast = np.rad2deg(np.abs(whole.walk.velocity)) >= 150
-    calcium = {**whole.walk.calcium, PEN_RING: whole.walk.calcium[PEN_RING].copy()}
-    calcium[PEN_RING][fast] = np.nan
-    seen = replace(whole, walk=replace(whole.walk, calcium=calcium))
+    fast = np.flatnonzero(np.rad2deg(np.abs(whole.walk.velocity)).ravel() >= 150)
+    pen = whole.walk.calcium[PEN_RING].copy()
+    pen.reshape(-1, 16)[fast[frames:]] = np.nan
+    seen = replace(whole, walk=replace(whole.walk, calcium={**whole.walk.calcium, PEN_RING: pen}))
     (score,) = scorecard([observation(measure="pen_a_lead_150_180_deg")], seen)
-    assert score.verdict == NOT_APPLICABLE and "too few frames" in score.reason
+    assert (score.verdict != NOT_APPLICABLE) == measured
+    assert measured or "too few frames" in score.reason
 
 
 def observation(**changes: object) -> Observation:

@@ -196,7 +196,7 @@ def test_rings_and_network_are_measured_over_the_same_window(monkeypatch: pytest
     monkeypatch.setattr(beside_others, "measure", lambda *args, **settings: found)
     ring = beside_others.simulated(FULL, seed=0)[0]
     frames = [x[:2000].reshape(200, 10, *x.shape[1:]).mean(axis=1) for x in walk(0.01, 20.0)]
-    recorded = Recording(0.1 * (np.arange(200) + 0.5), frames[2], frames[2], frames[1], {})
+    recorded = Recording(0.1 * (np.arange(200) + 0.5), frames[2], frames[2], frames[2], frames[1], {}, {})
     network = this_network("mine", {}, recorded, FULL, step=1e-3)
     assert ring.figures["walking_gain"] == pytest.approx(1.0, abs=0.05)
     assert set(ring.figures) == set(network.figures) and len(ring.figures) == 5
