@@ -11,6 +11,8 @@ from connectome_sim.build.scores import attractor_rows, score_rows
 from connectome_sim.config import saved_config
 from connectome_sim.config.compose import CONFIG
 from connectome_sim.config.settings import HOW
+from connectome_sim.figures.all import left_out
+from connectome_sim.figures.needs import NotDrawn, not_drawn
 from connectome_sim.figures.report import report
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.records import RunFolder, atomic
@@ -36,11 +38,18 @@ def write_report(folder: RunFolder) -> Path:
         scores=score_rows(saved.metrics, bounds),
         attractor=attractor_rows(saved.found),
         pictures=pictures,
+        left_out=left_out(folder, saved),
+        place=str(folder.path),
         config=(folder.path / CONFIG).read_text(encoding="utf-8"),
         commands=_commands(folder),
     )
     atomic.write_text(folder.report, text)
     return folder.report
+
+
+def figures_not_drawn(folder: RunFolder) -> list[NotDrawn]:
+    """The figures that the run does not hold enough for, and how to get them."""
+    return not_drawn(left_out(folder, SavedRun.read(folder)), str(folder.path))
 
 
 def _commands(folder: RunFolder) -> dict[str, str]:

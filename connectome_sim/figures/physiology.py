@@ -15,6 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from connectome_sim.analysis.physiology import NOT_APPLICABLE, PASS, WITHIN
 from connectome_sim.errors import RunFolderError
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.style import (
     BLACK,
     BLUE,
@@ -32,6 +33,7 @@ from connectome_sim.figures.style import (
 )
 
 SCORECARD, BY_VELOCITY, BESIDE = "scorecard.csv", "bump_by_velocity.csv", "beside_others.csv"
+NEEDS = Need("it was not scored beside the animal", "analyze", lambda s: "scorecard" in s.tables)
 REACH = 6.0  # spreads; what is further off is a triangle at the edge
 LOOKS = ((BLUE, "o"), (GREEN, "s"), (SKY, "D"), (VERMILLION, "^"), (PURPLE, "v"), (ORANGE, "P"))
 
