@@ -13,7 +13,9 @@ from connectome_sim.config import FitConfig, saved_config
 from connectome_sim.config.compose import CONFIG, saved_overrides
 from connectome_sim.config.settings import HOW
 from connectome_sim.evaluate import Number
+from connectome_sim.figures.all import left_out
 from connectome_sim.figures.input_shares import run_shares
+from connectome_sim.figures.needs import NotDrawn, not_drawn
 from connectome_sim.figures.report import PARAMETERS, report
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.records import RunFolder, atomic, read_text
@@ -47,6 +49,8 @@ def _text(folder: RunFolder) -> str:
         scores=score_rows(saved.metrics, fitted.success),
         attractor=attractor_rows(saved.found),
         pictures=pictures,
+        left_out=left_out(folder, saved),
+        place=str(folder.path),
         config=read_text(folder.path / CONFIG),
         commands=_commands(folder),
     )
@@ -72,6 +76,11 @@ def _row(number: Number) -> dict[str, str]:
         "fitted": "yes" if number.fitted else "",
         "synapses": "" if number.synapses is None else str(number.synapses),
     }
+
+
+def figures_not_drawn(folder: RunFolder) -> list[NotDrawn]:
+    """The figures that the run does not hold enough for, and how to get them."""
+    return not_drawn(left_out(folder, SavedRun.read(folder)), str(folder.path))
 
 
 def _commands(folder: RunFolder) -> dict[str, str]:

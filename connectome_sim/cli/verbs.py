@@ -23,6 +23,7 @@ from connectome_sim.build import (
     run_study,
 )
 from connectome_sim.build.members import member_run
+from connectome_sim.build.reporting import figures_not_drawn
 from connectome_sim.build.scores import attractor_table
 from connectome_sim.cli import hydra_app
 from connectome_sim.cli.main import OK, report
@@ -133,12 +134,17 @@ def analyze(arguments: list[str]) -> int:
 
 
 def figures(arguments: list[str]) -> int:
-    """``connectome-sim figures``."""
+    """``connectome-sim figures``: says on the error stream which figures are left out, and how to get them."""
     register("figures")
+
+    def say(paths: Sequence[Path]) -> None:
+        print_paths(paths)
+        for figures in figures_not_drawn(RunFolder.open(paths[-1].parent)):
+            print(f"connectome-sim: {figures}", file=sys.stderr)
 
     def run(configs: Sequence[FiguresConfig]) -> int:
         codes = [OK]
-        run_drawings(configs, on_end=lambda ended: codes.append(_said(ended, print_paths)))
+        run_drawings(configs, on_end=lambda ended: codes.append(_said(ended, say)))
         return max(codes)
 
     return _collected("figures", arguments, FiguresConfig, run)

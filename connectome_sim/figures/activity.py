@@ -18,6 +18,7 @@ from PIL import Image
 from connectome_sim import circular
 from connectome_sim.axes import FloatArray
 from connectome_sim.figures.headings import around, broken_at_wraps
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.style import (
     BLACK,
@@ -25,7 +26,6 @@ from connectome_sim.figures.style import (
     PALE,
     RATE,
     VERMILLION,
-    blank,
     caption_height,
     new_figure,
     style,
@@ -37,6 +37,8 @@ ROW = 0.62  # in, height of a kymograph
 FRAME_S, FRAMES = 0.1, 150  # chosen: of the animation; at real speed 15 s
 FRAME_INCHES, FRAME_DPI = (2.6, 2.9), 100
 _WALK = ("walk/time_s", "walk/true_heading_rad", "walk/decoded_heading_rad", "walk/rates")
+
+NEEDS = Need("no analysed walk is saved", "analyze", lambda s: bool(s.networks) and s.get_analysed(*_WALK) is not None)
 
 
 def by_wedge(rates: FloatArray, ring_angle: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -53,18 +55,13 @@ def by_wedge(rates: FloatArray, ring_angle: FloatArray) -> tuple[FloatArray, Flo
 @styled
 def type_kymographs(saved: SavedRun) -> Figure:
     """Rates of every cell type during one walk, around the ring where the type has a place on it, else cell by cell."""
-    arrays = saved.get_analysed(*_WALK)
-    network = saved.networks[0] if saved.networks else None
-    types = list(dict.fromkeys(network.type)) if network is not None else []
+    time, true, decoded, rates = saved.analysed_arrays_of(*_WALK)
+    network = saved.networks[0]
+    types = list(dict.fromkeys(network.type))
     caption = (
         f"{saved.origin}. Mean rate by wedge of the ring; types in fewer than half of them cell by cell, sorted by "
         f"mean rate. Black: true heading; orange: decoded. Colours from 0 to the number at the right. {saved.ending}"
     )
-    if arrays is None or network is None:
-        figure = new_figure("Activity of all cell types", caption, height=1.6)
-        blank(figure.subplots(), "not analysed")
-        return figure
-    time, true, decoded, rates = arrays
     figure = new_figure("Activity of all cell types on a walk", caption, height=1.0 + ROW * len(types))
     panels = figure.subplots(len(types), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, types, strict=True):
@@ -101,15 +98,12 @@ def _kymograph(axes: Axes, time: FloatArray, rates: FloatArray, ring_angle: Floa
     axes.text(1.005, 0.5, f"{top:.2g}", ha="left", va="center", color=GREY, transform=axes.transAxes)
 
 
-def bump_animation(saved: SavedRun) -> bytes | None:
-    """A GIF of the EPG bump on the ellipsoid body during a walk, at real speed; None where there is no walk to show.
+def bump_animation(saved: SavedRun) -> bytes:
+    """A GIF of the EPG bump on the ellipsoid body during a walk, at real speed.
 
     Outside, the rate of EPG by wedge; inside, the true heading as a black arrow and the decoded one as an orange line.
     """
-    arrays = saved.get_analysed(*_WALK)
-    if arrays is None or not saved.networks:
-        return None
-    time, true, decoded, rates = arrays
+    time, true, decoded, rates = saved.analysed_arrays_of(*_WALK)
     every = max(1, round(FRAME_S / (time[1] - time[0]))) if len(time) > 1 else 1
     network = saved.networks[0]
     mine = network.epg_mask

@@ -7,51 +7,46 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from matplotlib.figure import Figure
 
 from connectome_sim import files
-from connectome_sim.figures import attractor, physiology
-from connectome_sim.figures.activity import bump_animation, type_kymographs
+from connectome_sim.errors import RunFolderError
+from connectome_sim.figures import activity, attractor, gain, integration, kymograph, needs, physiology, rest
 from connectome_sim.figures.circuit import circuit_graph, type_matrix
-from connectome_sim.figures.gain import gain_curve
 from connectome_sim.figures.input_shares import input_share_matrices
-from connectome_sim.figures.integration import integration_error
-from connectome_sim.figures.kymograph import bump_kymograph
 from connectome_sim.figures.losses import loss_curves
+from connectome_sim.figures.needs import Need, RunFigure
 from connectome_sim.figures.parameters import parameters
 from connectome_sim.figures.rendering import check_formats, rendered
-from connectome_sim.figures.rest import rest_drift
-from connectome_sim.figures.saved import SavedRun
+from connectome_sim.figures.saved import SavedAnalysis, SavedRun
 from connectome_sim.figures.weights import weight_matrix
 from connectome_sim.records import RunFolder, atomic
 
-__all__ = ["FIGURES", "check_formats", "draw_all", "rendered"]
+__all__ = ["FIGURES", "check_formats", "draw_all", "left_out", "rendered"]
 
-FIGURES: Mapping[str, Callable[[SavedRun], Figure]] = {
-    "weight_matrix": weight_matrix,
-    "type_matrix": type_matrix,
-    "input_shares": input_share_matrices,
-    "circuit_graph": circuit_graph,
-    "parameters": parameters,
-    "loss_curves": loss_curves,
-    "bump_kymograph": bump_kymograph,
-    "gain_curve": gain_curve,
-    "integration_error": integration_error,
-    "rest_drift": rest_drift,
+FIGURES: Mapping[str, RunFigure] = {
+    "weight_matrix": RunFigure(weight_matrix, needs.CONNECTOME_OR_NETWORK),
+    "type_matrix": RunFigure(type_matrix, needs.FITTED_CIRCUIT),
+    "input_shares": RunFigure(input_share_matrices, needs.FITTED_CIRCUIT),
+    "circuit_graph": RunFigure(circuit_graph, needs.NETWORK),
+    "parameters": RunFigure(parameters, needs.PARAMETERS),
+    "loss_curves": RunFigure(loss_curves, needs.HISTORY),
+    "bump_kymograph": RunFigure(kymograph.bump_kymograph, kymograph.NEEDS),
+    "gain_curve": RunFigure(gain.gain_curve, gain.NEEDS),
+    "integration_error": RunFigure(integration.integration_error, integration.NEEDS),
+    "rest_drift": RunFigure(rest.rest_drift, rest.NEEDS),
 }
-"""Of every run: name of the file without its ending -> drawing function."""
+"""Of a fitted and evaluated run: name of the file without its ending -> figure."""
 
 ANIMATION = "bump_animation"
-SavedT = TypeVar("SavedT")
 
 
 def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), processes: int = 1) -> list[Path]:
     """Draws every figure of a run into its ``figures/``, replacing those of an earlier call.
 
-    A run that failed or was not evaluated gets the same figures; they say what is missing. Figures of the attractor
-    and of the physiology are drawn where there are results of ``analyze``.
+    A figure that needs what the run does not hold is left out, and a picture of it from before removed: `left_out` says
+    which they are and how to get them.
 
     Args:
         run: its folder.
@@ -73,8 +68,13 @@ def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), process
 
 def _drawn(run: RunFolder, formats: Sequence[str], processes: int) -> list[Path]:
     saved = SavedRun.read(run)
-    names = [*FIGURES, *_analysed(run, saved), ANIMATION]
+    absent = left_out(run, saved)
+    names = [name for name in (*_figures(run, saved), ANIMATION) if name not in absent]
     atomic.make_folder(run.figures)
+    for old in (path for path in run.figures.iterdir() if path.stem in absent):
+        atomic.remove(old)
+    if not names:
+        return []
     if processes == 1:
         return [path for name in names for path in _written(run, saved, name, formats)]
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit locks of threads that it does not
@@ -88,20 +88,36 @@ def _drawn(run: RunFolder, formats: Sequence[str], processes: int) -> list[Path]
         pool.shutdown(cancel_futures=True)
 
 
-def _analysed(run: RunFolder, saved: SavedRun) -> dict[str, Callable[[SavedRun], Figure]]:
-    """The figures that an analysis has something for."""
-    found: dict[str, Callable[[SavedRun], Figure]] = {}
-    if (analysis := saved.analysis) is not None:
-        found |= {name: partial(_of, draw, analysis) for name, draw in attractor.FIGURES.items()}
-        found["type_kymographs"] = type_kymographs
-    if files.exists(run.path / physiology.SCORECARD):
-        tables = physiology.SavedPhysiology.read(run.path, saved.origin)
-        found |= {name: partial(_of, draw, tables) for name, draw in physiology.FIGURES.items()}
+def left_out(run: RunFolder, saved: SavedRun) -> dict[str, Need]:
+    """The figures that a run does not hold enough for: name -> what is missing."""
+    figures = {name: figure.needs for name, figure in _figures(run, saved).items()}
+    figures[ANIMATION] = activity.NEEDS
+    absent = {name: need for name, need in figures.items() if not need.there(saved)}
+    if saved.networks:
+        return absent
+    return {name: needs.NETWORK if need.verb != "fit" else need for name, need in absent.items()}
+
+
+def _figures(run: RunFolder, saved: SavedRun) -> dict[str, RunFigure]:
+    """Every figure of a run but the animation, those that it does not hold enough for among them."""
+    found = dict(FIGURES)
+    for name, (draw, enough) in attractor.FIGURES.items():
+        need = needs.ANALYSIS if saved.analysis is None else attractor.need(enough)
+        found[name] = RunFigure(partial(_of_analysis, draw), need)
+    found["type_kymographs"] = RunFigure(activity.type_kymographs, activity.NEEDS)
+    for name, of_tables in physiology.FIGURES.items():
+        found[name] = RunFigure(partial(_of_tables, of_tables, run.path), physiology.NEEDS)
     return found
 
 
-def _of(draw: Callable[[SavedT], Figure], part: SavedT, _: SavedRun) -> Figure:
-    return draw(part)
+def _of_analysis(draw: Callable[[SavedAnalysis], Figure], saved: SavedRun) -> Figure:
+    if saved.analysis is None:
+        raise RunFolderError("analysis.json: is not in the run folder; connectome-sim analyze writes it")
+    return draw(saved.analysis)
+
+
+def _of_tables(draw: Callable[[physiology.SavedPhysiology], Figure], folder: Path, saved: SavedRun) -> Figure:
+    return draw(physiology.SavedPhysiology.read(folder, saved.origin))
 
 
 def _written_elsewhere(path: Path, name: str, formats: Sequence[str]) -> list[Path]:
@@ -110,14 +126,13 @@ def _written_elsewhere(path: Path, name: str, formats: Sequence[str]) -> list[Pa
 
 
 def _written(run: RunFolder, saved: SavedRun, name: str, formats: Sequence[str]) -> list[Path]:
-    """Draws one figure into its files; the animation only where there is a walk to show."""
-    paths = []
+    """Draws one figure, or the animation, into its files."""
     if name == ANIMATION:
-        if (animation := bump_animation(saved)) is not None:
-            paths.append(run.figures / f"{name}.gif")
-            atomic.write_bytes(paths[-1], animation)
-        return paths
-    figure = (FIGURES.get(name) or _analysed(run, saved)[name])(saved)
+        path = run.figures / f"{name}.gif"
+        atomic.write_bytes(path, activity.bump_animation(saved))
+        return [path]
+    paths = []
+    figure = _figures(run, saved)[name](saved)
     for ending in dict.fromkeys(formats):
         paths.append(run.figures / f"{name}.{ending}")
         atomic.write_bytes(paths[-1], rendered(figure, ending))

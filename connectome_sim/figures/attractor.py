@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from connectome_sim.analysis.topology import LOOP
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.saved import SavedAnalysis
 from connectome_sim.figures.style import (
     BLUE,
@@ -113,9 +114,6 @@ def state_space(saved: SavedAnalysis) -> Figure:
     if visited is not None:
         caption += "Right: each dot is a loop of these states, which closes at its birth and is filled at its death."
     figure = new_figure("State space", caption, height=2.7)
-    if visited is None and not saved.has_ring:
-        blank(figure.subplots(), saved.warning)
-        return figure
     axes = figure.subplots(1, 4, width_ratios=[1, 1, 0.05, 1])
     score, heading = visited if visited is not None else saved.ring_components
     for panel, (first, second) in zip(axes[:2], ((0, 1), (0, 2)), strict=True):
@@ -158,9 +156,6 @@ def bump_shape(saved: SavedAnalysis) -> Figure:
     """Width and amplitude of the bump against heading at rest (left) and against angular velocity (right)."""
     caption = saved.caption + "Full width at half maximum of 16 wedges; on the move, means over headings and time."
     figure = new_figure("Shape of the bump", caption, height=3.6)
-    if not saved.has_ring:
-        blank(figure.subplots(), saved.warning)
-        return figure
     panels = figure.subplots(2, 2, sharey="row", sharex="col")
     velocity, split = np.rad2deg(saved.arrays["shape/velocity_rad_per_s"]), saved.arrays["shape/peaks"] != 1
     for row, (name, scale, label) in enumerate(
@@ -185,13 +180,19 @@ def bump_shape(saved: SavedAnalysis) -> Figure:
     return figure
 
 
-FIGURES: Mapping[str, Callable[[SavedAnalysis], Figure]] = {
-    "drift_field": drift_field,
-    "eigenvalue_spectrum": eigenvalue_spectrum,
-    "state_space": state_space,
-    "bump_shape": bump_shape,
+Enough = Callable[[SavedAnalysis], bool]
+FIGURES: Mapping[str, tuple[Callable[[SavedAnalysis], Figure], Enough]] = {
+    "drift_field": (drift_field, lambda found: True),
+    "eigenvalue_spectrum": (eigenvalue_spectrum, lambda found: found.has_ring or found.has_points),
+    "state_space": (state_space, lambda found: found.has_ring or found.visited is not None),
+    "bump_shape": (bump_shape, lambda found: found.has_ring),
 }
-"""Name of the file without its ending -> drawing function."""
+"""Name of the file without its ending -> drawing function, and whether an analysis found enough to draw."""
+
+
+def need(enough: Enough) -> Need:
+    """What a figure of an analysis needs, as a need of the run that was analysed."""
+    return Need("the analysis found no ring to show", "", lambda s: s.analysis is not None and enough(s.analysis))
 
 
 def _closed(saved: SavedAnalysis, name: str) -> tuple[np.ndarray, np.ndarray]:

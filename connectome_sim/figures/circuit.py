@@ -27,7 +27,6 @@ from connectome_sim.figures.style import (
     RATE,
     SKY,
     VERMILLION,
-    blank,
     new_figure,
     panel_title,
     styled,
@@ -96,21 +95,15 @@ def type_matrix(saved: SavedRun) -> Figure:
     )
     figure = new_figure("Connectivity and gains by cell type", caption, height=3.5)
     left, right = figure.subplots(1, 2)
-    if saved.connectome is None:
-        blank(left, "no connectome saved")
-        blank(right, "no connectome saved")
-        return figure
-    types = ordered_types(list(saved.connectome.types))
-    counts = synapses_per_neuron(saved.connectome, types)
+    connectome = saved.circuit
+    types = ordered_types(list(connectome.types))
+    counts = synapses_per_neuron(connectome, types)
     largest = max(float(counts.max()), 1.0)
     image = left.imshow(np.where(counts > 0, counts, np.nan), cmap=RATE, norm=LogNorm(max(largest / 1e3, 0.1), largest))
     _cells(left, types, counts, largest / 20)
     figure.colorbar(image, ax=left, shrink=0.85, label="synapses per cell", pad=0.02)
     panel_title(left, "Synapse counts")
-    if not saved.networks:
-        blank(right, "no fitted network")
-        return figure
-    gains = signed_gains(saved.connectome, saved.networks[0], types)
+    gains = signed_gains(connectome, saved.networks[0], types)
     sizes = np.abs(gains[np.isfinite(gains) & (gains != 0)])
     end = float(sizes.max()) if sizes.size else 1.0
     start = min(max(float(sizes.min()) if sizes.size else end, end / 1e3), end / 20)
@@ -148,9 +141,6 @@ def circuit_graph(saved: SavedRun) -> Figure:
         f"a node. {saved.ending}"
     )
     figure = new_figure("The circuit as a graph", caption, height=4.1)
-    if not saved.networks:
-        blank(figure.subplots(), "no fitted network")
-        return figure
     graph, place = ring_graph(saved.networks[0])
     panels = figure.subplots(1, 2)
     for axes, sign, colour, title in ((panels[0], 1, VERMILLION, "Excitation"), (panels[1], -1, BLUE, "Inhibition")):

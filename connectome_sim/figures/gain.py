@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from connectome_sim.evaluate import FULL
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.published import FLY_GAIN, FLY_GAIN_RANGE, FLY_SOURCE, VAFIDIS_FLAT_BELOW_DEG_PER_S
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.style import (
@@ -48,16 +49,15 @@ def gain_curve(saved: SavedRun) -> Figure:
 
     The shaded band is 10 % around a gain of one. Published numbers are marked with their source.
     """
-    arrays = saved.get("constant/velocity_deg_per_s", "constant/gain", "constant/gain_sd") or _known(saved.metrics)
+    velocity, gain, spread = _curve(saved)
     caption = (
         f"{saved.origin}. Mean and SD over headings; band: gain within {100 * TOLERANCE:.0f} % of 1. {saved.ending}"
     )
     figure = new_figure("Gain of velocity integration", caption, height=3.4)
-    if arrays is None or not np.isfinite(arrays[1]).any():
-        blank(figure.subplots(), "not measured" if arrays is None else "every trial failed")
+    if not np.isfinite(gain).any():
+        blank(figure.subplots(), "every trial failed")
         return figure
     left, right = figure.subplots(1, 2)
-    velocity, gain, spread = arrays
     _velocities(left, velocity, gain * velocity, spread * np.abs(velocity))
     failed = int(np.isnan(gain).sum())
     panel_title(left, "Decoded velocity", warning=f"failed at {failed} of {len(gain)} velocities" if failed else "")
@@ -72,14 +72,20 @@ def gain_curve(saved: SavedRun) -> Figure:
     return figure
 
 
-def _known(metrics: Mapping[str, float]) -> list[np.ndarray] | None:
-    """Velocities and gains as the metrics have them, their SD unknown; None where they have none."""
+def _curve(saved: SavedRun) -> list[np.ndarray]:
+    """Velocities, gains and their SD; empty where nothing was measured."""
+    return saved.get("constant/velocity_deg_per_s", "constant/gain", "constant/gain_sd") or _known(saved.metrics)
+
+
+NEEDS = Need("no gain was measured", "evaluate", lambda s: bool(_curve(s)[0].size))
+
+
+def _known(metrics: Mapping[str, float]) -> list[np.ndarray]:
+    """Velocities and gains as the metrics have them, their SD unknown."""
     found = {}
     for name, gain in metrics.items():
         if match := re.fullmatch(r"gain_at_(minus_)?([\dp]+)_deg_per_s", name):
             found[float(match[2].replace("p", ".")) * (-1 if match[1] else 1)] = gain
-    if not found:
-        return None
     velocity = np.array(sorted(found))
     return [velocity, np.array([found[v] for v in velocity.tolist()]), np.full(len(velocity), np.nan)]
 

@@ -12,9 +12,10 @@ from matplotlib.image import AxesImage
 
 from connectome_sim.analysis.input_shares import InputShares, input_shares
 from connectome_sim.axes import FloatArray
+from connectome_sim.errors import RunFolderError
 from connectome_sim.figures.circuit import ordered_types
 from connectome_sim.figures.saved import SavedRun
-from connectome_sim.figures.style import INHIBITION_EXCITATION, blank, new_figure, panel_title, styled
+from connectome_sim.figures.style import INHIBITION_EXCITATION, new_figure, panel_title, styled
 
 DARK = 55.0  # %, where white text reads better
 
@@ -27,13 +28,11 @@ def input_share_matrices(saved: SavedRun) -> Figure:
         f"Left: share of the synapses. Right: share of the summed size of the fitted weights, gain times synapses. "
         f"Orange excites, blue inhibits; both panels have one scale. {saved.ending}"
     )
-    figure = new_figure("Share of each type's input: counts beside fitted weights", caption, height=3.5)
-    panels = figure.subplots(1, 2)
     shares = run_shares(saved)
     if shares is None:
-        for axes in panels:
-            blank(axes, "neither connectome nor network saved")
-        return figure
+        raise RunFolderError("run: no fitted network is saved, wanted one and its circuit")
+    figure = new_figure("Share of each type's input: counts beside fitted weights", caption, height=3.5)
+    panels = figure.subplots(1, 2)
     signs = _signs(saved, shares.types)
     for axes, values, title in zip(panels, (shares.raw, shares.effective), ("Synapses", "Fitted weights"), strict=True):
         image = _draw(axes, shares.types, 100 * values * signs)

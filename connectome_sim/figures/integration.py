@@ -12,11 +12,21 @@ from matplotlib.figure import Figure
 
 from connectome_sim import circular
 from connectome_sim.figures.headings import failed_text, survivors
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.published import FLY_SOURCE, FLY_SPREAD_DEG, FLY_SPREAD_TIMES_S
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.style import BLACK, BLUE, COLUMN_WIDTH, GREY, SKY, blank, new_figure, panel_title, styled
 
+_ARRAYS = ("walking/time_s", "walking/true_heading_rad", "walking/decoded_heading_rad")
 CHANCE_DEG = 90.0  # median distance of two random headings
+
+
+def _measured(saved: SavedRun) -> bool:
+    errors = [saved.metrics[f"walking_error_{name}s_median_deg"] for name in error_times(saved.metrics).values()]
+    return saved.get(*_ARRAYS) is not None or bool(np.isfinite(errors).any())
+
+
+NEEDS = Need("no held-out walk is saved", "evaluate", _measured)
 
 
 @styled
@@ -26,16 +36,12 @@ def integration_error(saved: SavedRun) -> Figure:
     The fly's numbers are circular standard deviations over stretches of walking, so ours is drawn too, to be compared
     with them; for small normal errors the median distance is 0.67 of it.
     """
-    arrays = saved.get("walking/time_s", "walking/true_heading_rad", "walking/decoded_heading_rad")
+    arrays = saved.get(*_ARRAYS)
     caption = f"{saved.origin}. Fly: median fly, bump minus gain x heading, imaging noise included. {saved.ending}"
     figure = new_figure("Integration error in darkness", caption, width=COLUMN_WIDTH, height=3.7)
     axes = figure.subplots()
     if arrays is None:
-        last = _summary(axes, saved.metrics)
-        if not last:
-            blank(axes, "not measured")
-            return figure
-        _beside(axes, 1.05 * last)
+        _beside(axes, 1.05 * _summary(axes, saved.metrics))
         panel_title(axes, "Summary of held-out walks", warning=saved.bump_warning)
         return figure
     time, true, decoded = arrays
@@ -55,14 +61,12 @@ def integration_error(saved: SavedRun) -> Figure:
 
 
 def _summary(axes: Axes, metrics: Mapping[str, float]) -> float:
-    """Draws median and 90th percentile at the times that the metrics have; the last of these, s, or 0."""
+    """Draws median and 90th percentile at the times that the metrics have; the last of these, s."""
     times = error_times(metrics)
     median, high = (
         np.array([metrics.get(f"walking_error_{name}s_{q}_deg", np.nan) for name in times.values()])
         for q in ("median", "p90")
     )
-    if not np.isfinite(median).any():
-        return 0.0
     bars = np.stack([np.zeros(len(times)), high - median])
     axes.errorbar(
         list(times), median, bars, fmt="o", color=BLUE, markersize=3, label="network, error, median to 90 % of walks"

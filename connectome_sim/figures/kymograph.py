@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from connectome_sim.evaluate import FULL
 from connectome_sim.figures.headings import around, broken_at_wraps
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.style import (
     BLACK,
@@ -15,13 +16,21 @@ from connectome_sim.figures.style import (
     GREY,
     RATE,
     VERMILLION,
-    blank,
     degrees_axis,
     new_figure,
     panel_title,
     styled,
 )
 
+_ARRAYS = (
+    "walking/time_s",
+    "walking/true_heading_rad",
+    "walking/decoded_heading_rad",
+    "walking/vector_length",
+    "walking/kymograph",
+    "walking/kymograph_angle_rad",
+)
+NEEDS = Need("no held-out walk is saved", "evaluate", lambda s: s.get(*_ARRAYS) is not None)
 SMALLEST_RANGE = 30.0  # deg, half-height of the error panel at least: a good run should look like one
 
 
@@ -31,21 +40,10 @@ def bump_kymograph(saved: SavedRun) -> Figure:
 
     The error is unwrapped: a bump that slips a whole turn stays 360 deg away.
     """
-    arrays = saved.get(
-        "walking/time_s",
-        "walking/true_heading_rad",
-        "walking/decoded_heading_rad",
-        "walking/vector_length",
-        "walking/kymograph",
-        "walking/kymograph_angle_rad",
-    )
-    walk = "" if arrays is None else f"Walk 1 of {arrays[1].shape[1]}, held out. "
+    time, true, decoded, length, profile, angle = saved.arrays_of(*_ARRAYS)
+    walk = f"Walk 1 of {true.shape[1]}, held out. "
     figure = new_figure("EPG bump during a walk in darkness", f"{saved.origin}. {walk}{saved.ending}", height=3.7)
-    if arrays is None:
-        blank(figure.subplots(), "not measured")
-        return figure
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
-    time, true, decoded, length, profile, angle = arrays
     true, decoded, length = true[:, 0], decoded[:, 0], length[:, 0]
     _image(figure, top, time, angle, profile)
     top.plot(*broken_at_wraps(time, true), color=BLACK, linewidth=1.6, label="true heading")

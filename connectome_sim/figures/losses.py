@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from connectome_sim.figures.saved import SavedRun
-from connectome_sim.figures.style import BLACK, CYCLE, GREY, PALE, VERMILLION, blank, new_figure, styled
+from connectome_sim.figures.style import BLACK, CYCLE, GREY, PALE, VERMILLION, new_figure, styled
 
 # columns of the history that are no loss term: where the fit stands, and what its optimiser says of its steps
 NOT_LOSSES = frozenset(
@@ -38,9 +38,6 @@ def loss_curves(saved: SavedRun) -> Figure:
     figure = new_figure("Loss curves", caption, height=3.0)
     axes = figure.subplots()
     rows = [row for row in saved.history if row.get("start") == saved.history[-1].get("start")]
-    if not rows:
-        blank(axes, "no history saved")
-        return figure
     columns = dict.fromkeys(name for row in rows for name in row)
     drawn = _curves(axes, rows, [name for name in columns if name not in NOT_LOSSES])
     _scale(axes, drawn, rows)

@@ -34,9 +34,6 @@ def parameters(saved: SavedRun) -> Figure:
     values, others = by_family(saved.parameters), _ensemble(saved.tables.get("ensemble_parameters", ()))
     among = f"Blue: this run; grey: {others[1]} members of its ensemble. " if others[1] else "Blue: this run. "
     figure = new_figure("Fitted parameters", f"{saved.origin}. {among}{saved.ending}", height=4.6)
-    if not values:
-        blank(figure.subplots(), "no parameters saved")
-        return figure
     together = _by_pair(values.get("gain", {}))
     gains = sorted(together, key=_rank)
     rows = math.ceil(len(gains) / math.ceil(len(gains) / MOST_ROWS)) if gains else 1

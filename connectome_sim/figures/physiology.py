@@ -17,6 +17,7 @@ from matplotlib.ticker import NullLocator
 from connectome_sim import files
 from connectome_sim.analysis.physiology import NOT_APPLICABLE, PASS
 from connectome_sim.errors import RunFolderError
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.style import (
     BLACK,
     BLUE,
@@ -35,6 +36,7 @@ from connectome_sim.figures.style import (
 from connectome_sim.records import read_text
 
 SCORECARD, BY_VELOCITY, BESIDE = "scorecard.csv", "bump_by_velocity.csv", "beside_others.csv"
+NEEDS = Need("it was not scored beside the animal", "analyze", lambda s: "scorecard" in s.tables)
 REACH = 6.0  # spreads; what is further off is a triangle at the edge
 LOOKS = ((BLUE, "o"), (GREEN, "s"), (SKY, "D"), (VERMILLION, "^"), (PURPLE, "v"), (ORANGE, "P"))
 

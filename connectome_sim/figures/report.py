@@ -11,6 +11,7 @@ from typing import Any
 from connectome_sim.figures.gain import TOLERANCE
 from connectome_sim.figures.html import Row, page, picture, table
 from connectome_sim.figures.integration import error_times
+from connectome_sim.figures.needs import Need, NotDrawn, not_drawn
 from connectome_sim.figures.published import beside
 from connectome_sim.figures.saved import SavedRun
 
@@ -36,6 +37,8 @@ def report(
     scores: Sequence[Row],
     attractor: Sequence[Row],
     pictures: Mapping[str, bytes],
+    left_out: Mapping[str, Need],
+    place: str,
     config: str,
     commands: Mapping[str, str],
 ) -> str:
@@ -46,13 +49,15 @@ def report(
         scores: the figures that matter: metric, measure, value, unit, wanted, holds.
         attractor: numbers of the attractor that matter: measure, value, unit.
         pictures: name of the file -> content.
+        left_out: figures that were not drawn -> what is missing.
+        place: where the run lies, for the commands that measure it.
         config: of the run, as it is kept.
         commands: what for -> command that repeats it.
     """
     title = f"Head-direction network: {saved.origin}"
     parts = [f"<h1>{escape(title)}</h1>", _verdict(saved, scores), _warning(saved)]
     parts += [_score_table(scores), _attractor(saved, attractor)]
-    parts += _figures(pictures)
+    parts += _figures(pictures, left_out, place)
     for name, rows in saved.tables.items():
         parts.append(f"<h2>{escape(_words(name))}</h2>{table(rows)}")
     parts.append("<h2>All metrics</h2>" + _numbers(saved.metrics, empty="Nothing was measured."))
@@ -115,7 +120,7 @@ def _reasons(saved: SavedRun, scores: Sequence[Row]) -> list[str]:
     if saved.manifest.status == "failed":
         found.append(f"Reason: {saved.manifest.reason or 'not recorded'}.")
         if not saved.networks:
-            found.append("There is no fitted network, so nothing was measured; figures are empty where it is wanted.")
+            found.append("There is no fitted network, so nothing was measured; figures that need it are left out.")
         elif saved.bump_warning:
             found.append(f"Of the network that it left: {saved.bump_warning}.")
     elif saved.manifest.status == "interrupted":
@@ -182,8 +187,8 @@ def _attractor(saved: SavedRun, rows: Sequence[Row]) -> str:
     return f"<h2>Attractor</h2><p>{escape(means[0].upper() + means[1:])}.</p>{table(rows)}"
 
 
-def _figures(pictures: Mapping[str, bytes]) -> list[str]:
-    """Every picture once, in sections; those that no section names come last."""
+def _figures(pictures: Mapping[str, bytes], left_out: Mapping[str, Need], place: str) -> list[str]:
+    """Every picture once, in sections; those that no section names come last. What was not drawn has a word instead."""
     best: dict[str, str] = {}
     for kind in _KINDS:
         for name in sorted(pictures):
@@ -193,12 +198,21 @@ def _figures(pictures: Mapping[str, bytes]) -> list[str]:
     parts = []
     for title, stems in (*_SECTIONS, ("Further figures", tuple(sorted(best.keys() - named)))):
         shown = [best[stem] for stem in stems if stem in best]
-        if shown:
+        missing = not_drawn({stem: left_out[stem] for stem in stems if stem in left_out and stem not in best}, place)
+        if shown or missing:
             parts.append(f"<h2>{escape(title)}</h2>")
         for name in shown:
             path = PurePath(name)
             parts.append(f"<p>{picture(_words(path.stem), pictures[name], kind=_KINDS[path.suffix])}</p>")
+        parts += [_missing(figures) for figures in missing]
     return parts
+
+
+def _missing(figures: NotDrawn) -> str:
+    text = f"Not drawn: {', '.join(map(_words, figures.names))}. {figures.why[0].upper()}{figures.why[1:]}"
+    return f"<p>{escape(text)}{':' if figures.command else '.'}</p>" + (
+        f"<pre>{escape(figures.command)}</pre>" if figures.command else ""
+    )
 
 
 def _numbers(values: Mapping[str, Any], *, empty: str) -> str:

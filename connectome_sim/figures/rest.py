@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from connectome_sim import circular
 from connectome_sim.figures.headings import broken_at_wraps, failed_text, survivors
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.style import (
     BLUE,
@@ -21,6 +22,8 @@ from connectome_sim.figures.style import (
     styled,
 )
 
+_ARRAYS = ("rest/time_s", "rest/decoded_heading_rad")
+NEEDS = Need("no held-out trial at rest is saved", "evaluate", lambda s: s.get(*_ARRAYS) is not None)
 SMALLEST_RANGE = 10.0  # deg, half-height of the drift panels at least: a drift of nothing should look like it
 BINS = 25  # odd, so that one is centred on no drift
 
@@ -28,15 +31,15 @@ BINS = 25  # odd, so that one is centred on no drift
 @styled
 def rest_drift(saved: SavedRun) -> Figure:
     """Decoded headings without input (left), the drift of each by the end (middle) and its distribution (right)."""
-    arrays = saved.get("rest/time_s", "rest/decoded_heading_rad")
+    time, heading = saved.arrays_of(*_ARRAYS)
     figure = new_figure("Drift at rest", f"{saved.origin}. {_distinct(saved)}{saved.ending}", height=2.9)
-    ok = np.zeros(0, dtype=bool) if arrays is None else survivors(arrays[1])
-    if arrays is None or not ok.any():
-        blank(figure.subplots(), "not measured" if arrays is None else "every trial failed")
+    ok = survivors(heading)
+    if not ok.any():
+        blank(figure.subplots(), "every trial failed")
         return figure
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.9, 1.5, 0.55])
     middle.sharey(right)
-    time, heading = arrays[0], arrays[1][:, ok]
+    heading = heading[:, ok]
     for trace in heading.T:
         left.plot(*broken_at_wraps(time, trace), color=BLUE, linewidth=0.6, alpha=0.7)
     degrees_axis(left)

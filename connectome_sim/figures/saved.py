@@ -40,6 +40,11 @@ class SavedAnalysis:
         return "ring/heading_rad" in self.arrays
 
     @property
+    def has_points(self) -> bool:
+        """Whether there are fixed points to draw."""
+        return len(self.arrays["points/eigenvalues_per_s"]) > 0
+
+    @property
     def ring_components(self) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates of the ring along three principal components, and its headings, deg."""
         return self.arrays["ring/components"], self.degrees("ring/heading_rad")
@@ -133,6 +138,29 @@ class SavedRun:
         """The arrays of the evaluation of these names, or None unless all were saved and hold something."""
         return _all(self.arrays, names)
 
+    def arrays_of(self, *names: str) -> list[np.ndarray]:
+        """The arrays of the evaluation of these names, of a run that holds them.
+
+        Raises:
+            RunFolderError: it does not.
+        """
+        return _wanted(self.get(*names), names, "evaluate")
+
+    def analysed_arrays_of(self, *names: str) -> list[np.ndarray]:
+        """The same of the analysis."""
+        return _wanted(self.get_analysed(*names), names, "analyze")
+
+    @property
+    def circuit(self) -> Connectome:
+        """The circuit, of a run that holds one.
+
+        Raises:
+            RunFolderError: it does not.
+        """
+        if self.connectome is None:
+            raise RunFolderError("connectome.h5: is not in the run folder")
+        return self.connectome
+
     def get_analysed(self, *names: str) -> list[np.ndarray] | None:
         """The arrays of the analysis of these names, or None unless all were saved and hold something."""
         return _all(self.analysis_arrays, names)
@@ -198,3 +226,9 @@ def _all(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndar
     if not all(name in arrays and arrays[name].size for name in names):
         return None
     return [arrays[name] for name in names]
+
+
+def _wanted(arrays: list[np.ndarray] | None, names: Sequence[str], verb: str) -> list[np.ndarray]:
+    if arrays is None:
+        raise RunFolderError(f"run: {', '.join(names)} are not saved; connectome-sim {verb} saves them")
+    return arrays

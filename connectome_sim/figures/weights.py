@@ -17,7 +17,6 @@ from connectome_sim.figures.saved import SavedRun
 from connectome_sim.figures.style import (
     GREY,
     INHIBITION_EXCITATION,
-    blank,
     caption_height,
     new_figure,
     panel_title,
@@ -57,19 +56,16 @@ def weight_matrix(saved: SavedRun) -> Figure:
     if saved.networks:
         matrices.append(_weights(saved.networks[0]))
     caption = f"{saved.origin}. Within a type, neurons are in the order of their ring angle. {saved.ending}"
-    number = max(1, len(matrices))
+    number = len(matrices)
     width = LEFT + number * PANEL + (number - 1) * GAP + RIGHT
     below = BELOW + caption_height(caption, width)
     height = TOP + PANEL + below
     figure = new_figure("Weight matrix", caption, width=width, height=height, layout=None)
-    for i in range(number):
+    for i, matrix in enumerate(matrices):
         left = LEFT + i * (PANEL + GAP)
         axes = figure.add_axes((left / width, below / height, PANEL / width, PANEL / height))
-        if matrices:
-            bar = figure.add_axes((left / width, (below - 0.72) / height, PANEL / width, 0.08 / height))
-            _draw(figure, axes, bar, matrices[i])
-        else:
-            blank(axes, "neither connectome nor network saved")
+        bar = figure.add_axes((left / width, (below - 0.72) / height, PANEL / width, 0.08 / height))
+        _draw(figure, axes, bar, matrix)
     return figure
 
 

@@ -103,7 +103,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "one end rounded": (rounded(CONNECTIONS, 1), "unknown neurons end in 00, so they were probably rounded"),
     "no instance": (edited(NEURONS, ",EPG(PB08)_L1", "", 1), "got 2 field(s), wanted 3"),
     "instances empty": (edited(NEURONS, "EPG(PB08)_L1", ""), "instance '' does not parse"),
-    "floats": (edited(CONNECTIONS, ",", ".0,"), "without point or exponent"),
+    "floats": (edited(CONNECTIONS, ",7205", ".0,7205", 1), "without point or exponent"),
     "semicolons": (edited(CONNECTIONS, ",", ";"), "column 'bodyId_pre' is missing"),
     "other columns": (edited(CONNECTIONS, "bodyId_pre", "body_pre"), "column 'bodyId_pre' is missing; got body_pre"),
     "a column twice": (edited(NEURONS, "type,instance", "type,type"), "column 'type' is there 2 times"),
@@ -233,6 +233,7 @@ def test_a_release_that_is_cut_is_refused_under_any_name(
         hemibrain.read(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_a_dataset_by_name_has_to_be_as_published(
     hemibrain_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -280,6 +281,7 @@ def test_one_synapse_of_the_core_is_enough(hemibrain_dir: Path, tmp_path: Path) 
     assert (own.provenance.citation, int(own.counts.sum())) == ("", 129_474)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_order_of_rows_and_further_rows_do_not_change_what_a_release_is(
     hemibrain_dir: Path, tmp_path: Path

@@ -58,14 +58,14 @@ def test_inspect_shows_a_circuit_without_signs(tmp_path: Path, capfd: pytest.Cap
 @pytest.mark.real_data
 def test_inspect_knows_the_published_content(hemibrain_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "inspect", "hemibrain", "circuit=core"]) == 0
-    assert "152 neurons, 9,722 connected pairs, 129,473 synapses: as published" in capfd.readouterr().out
+    assert "content as published in hemibrain v1.2: core: 152 neurons, 9,722 pairs, 129,473" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["inspect", "nope"], "nope"),
-        (["inspect", "./nope.h5"], "nope.h5: no such file or folder, wanted a connectome.h5 or a hemibrain export"),
+        (["inspect", "./nope.h5"], "nope.h5: no such file or folder; readable here: a folder or .tar.gz that holds"),
         (["inspect", "hemibrain"], "connectome-sim data download hemibrain"),
         (["inspect", "statistics", "circuit=nope"], "nope"),
         (["inspect", "statistics", "circus=core"], "circus=core"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import connectome_sim
 from connectome_sim.build import ensembles, load_ensemble
@@ -131,8 +132,12 @@ def test_a_member_is_looked_at_as_a_run(
     met = [row["at_bound"] for row in tables["parameters"]].count("yes")
     assert met == own["parameters_at_bound"] and (f"Warning: {met} of" in page) == (met > 0)
     assert "<h2>Ensemble parameters</h2>" in page and "<h2>Ensemble scores</h2>" in page and "seed=2" in page
+    check_pictures(folder, capsys.readouterr().err, left_out={"bump_kymograph", "rest_drift", "loss_curves"})
     assert main(["evaluate", "member=2", "progress=false", "threads=1", "evaluation.which=[constant]"]) == 0
     assert read_arrays(folder.evaluation)["constant/gain"].size == 2
+    assert main(["evaluate", "member=2", "progress=false", "threads=1"]) == 0  # what the report said
+    assert main(["figures", "member=2", "formats=[png]"]) == 0
+    check_pictures(folder, capsys.readouterr().err, left_out={"loss_curves"})
     capsys.readouterr()
     assert main(["figures", "member=1", f"out={folder.path}"]) == 1
     assert "seeds {'fit': 2, 'held_out': 2}, wanted member 1 of hemibrain_ring" in capsys.readouterr().err
@@ -142,6 +147,21 @@ def test_a_member_is_looked_at_as_a_run(
     assert "wanted member 2 of of_another_circuit; choose another out=" in capsys.readouterr().err
     assert main(["figures", "member=7", f"out={tmp_path / 'none'}"]) == 1
     assert "member: got 7, wanted 0 to 3" in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
+def check_pictures(folder: RunFolder, said: str, *, left_out: set[str]) -> None:
+    """No picture is blank; in the place of those that are missing there is a word and a command."""
+    drawn = {path.stem: np.asarray(Image.open(path).convert("L")) for path in folder.figures.glob("*.png")}
+    assert not left_out & drawn.keys()
+    for name, picture in drawn.items():
+        height = picture.shape[0]
+        assert (picture[height // 6 : -height // 4] < 250).mean() > 0.01, name  # a word in the middle has 0.001
+    page = folder.report.read_text()
+    for name in left_out:
+        assert name in said and name.replace("_", " ").capitalize() in page
+    measured = bool(left_out & {"bump_kymograph", "rest_drift"})
+    for text in (said, page.replace("&amp;", "&")):
+        assert (f"connectome-sim evaluate run={folder.path} && connectome-sim figures" in text) == measured
 
 
 def test_a_sweep_perturbs_the_networks_of_an_ensemble_as_those_of_its_runs(

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
@@ -37,6 +38,7 @@ from connectome_sim.figures import (
     weight_matrix,
 )
 from connectome_sim.figures.activity import bump_animation, by_wedge, type_kymographs
+from connectome_sim.figures.all import left_out
 from connectome_sim.figures.circuit import (
     circuit_graph,
     gains_are_tied,
@@ -51,10 +53,11 @@ from connectome_sim.figures.headings import broken_at_wraps
 from connectome_sim.figures.input_shares import input_share_matrices
 from connectome_sim.figures.integration import circular_sd
 from connectome_sim.figures.member_scores import member_scores
+from connectome_sim.figures.needs import not_drawn
 from connectome_sim.figures.parameters import parameters
 from connectome_sim.figures.rendering import rendered
 from connectome_sim.figures.weights import apart
-from connectome_sim.records import FittedNetwork, Manifest, RunFolder, write_arrays, write_network
+from connectome_sim.records import FittedNetwork, Manifest, RunFolder, write_arrays, write_network, write_parameters
 from tests.rings import ring
 
 TYPES = ["Delta7", "EPG", "EPG", "Delta7", "EPG"]  # out of order on purpose
@@ -134,6 +137,7 @@ def finished_run(path: Path) -> RunFolder:
     folder = RunFolder.create(path, Manifest.start(seeds={"fit": 7}, dataset="hemibrain"))
     hdf5.write(connectome(), folder.connectome)
     write_network(folder.network, [network()])
+    write_parameters(folder.parameters, {"gain/EPG<-EPG": torch.tensor(2.0), "threshold/EPG": torch.tensor(1.0)})
     folder.write_history(history())
     folder.write_metrics(METRICS)
     write_arrays(folder.evaluation, arrays())
@@ -422,7 +426,6 @@ def test_every_type_has_its_kymograph_and_the_bump_moves(saved: SavedRun) -> Non
     draw_without_warning(figure)
     content = bump_animation(with_a_walk(saved))
     assert content is not None and Image.open(io.BytesIO(content)).n_frames == 11  # every 0.1 s
-    assert bump_animation(saved) is None
 
 
 def test_rates_by_wedge_are_means(saved: SavedRun) -> None:
@@ -474,8 +477,8 @@ def test_a_drawn_connectome_is_never_taken_for_the_real_one(saved: SavedRun) -> 
     drawn = replace(saved, connectome=connectome("wiring statistics (hemibrain v1.2)"))
     from_manifest = replace(saved, connectome=None, manifest=replace(saved.manifest, dataset="wiring statistics (x)"))
     for run in (drawn, from_manifest):
-        for draw in FIGURES.values():
-            assert "wiring statistics, not the connectome (" in texts(draw(run)).replace("\n", " ")
+        for figure in (figure for figure in FIGURES.values() if figure.needs.there(run)):
+            assert "wiring statistics, not the connectome (" in texts(figure(run)).replace("\n", " ")
 
 
 def test_an_ensemble_shows_its_first_member_and_says_so(saved: SavedRun) -> None:
@@ -512,16 +515,79 @@ class _Nowhere:
     def flush(self) -> None: ...
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_run_that_saved_nothing_is_drawn_and_says_so(tmp_path: Path, name: str) -> None:
+ANALYSED = ("drift_field", "eigenvalue_spectrum", "state_space", "bump_shape", "type_kymographs", "bump_animation",
+            "scorecard", "bump_by_velocity", "beside_others")  # fmt: skip
+
+
+def test_a_run_that_saved_nothing_has_no_figure(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", Manifest.start(seeds={"fit": 0}, dataset="hemibrain"))
-    figure = FIGURES[name](SavedRun.read(run))
-    said = {"weight_matrix": "neither connectome nor network saved", "loss_curves": "no history saved"}
-    said |= {"type_matrix": "no connectome saved", "circuit_graph": "no fitted network"}
-    said |= {"parameters": "no parameters saved", "input_shares": "neither connectome nor network saved"}
-    assert said.get(name, "not measured") in texts(figure)
-    assert "The run has not ended." in texts(figure).replace("\n", " ")
-    draw_without_warning(figure)
+    absent = left_out(run, SavedRun.read(run))
+    assert sorted(absent) == sorted((*FIGURES, *ANALYSED))
+    assert {need.verb for need in absent.values()} == {"fit"}  # without a network there is nothing to measure
+    assert draw_all(run) == [] == list(run.figures.iterdir())
+
+
+def without(saved: SavedRun, name: str) -> SavedRun:
+    return replace(saved, arrays={key: array for key, array in saved.arrays.items() if not key.startswith(name)})
+
+
+@pytest.mark.parametrize(
+    ("change", "names", "verb"),
+    [
+        (lambda saved: saved, ANALYSED, "analyze"),
+        (lambda saved: without(saved, "rest/"), ("rest_drift",), "evaluate"),
+        (lambda saved: without(saved, "walking/"), ("bump_kymograph", "integration_error"), "evaluate"),
+        (lambda saved: without(saved, "constant/"), ("gain_curve",), "evaluate"),
+        (lambda saved: replace(saved, history=[]), ("loss_curves",), "fit"),
+        (lambda saved: replace(saved, parameters={}), ("parameters",), "fit"),
+        (lambda saved: replace(saved, connectome=None), ("type_matrix", "input_shares"), "fit"),
+        (lambda saved: replace(saved, networks=()), ("type_matrix", "input_shares", "circuit_graph"), "fit"),
+    ],
+)
+def test_a_figure_is_left_out_where_what_it_needs_is_missing(
+    run: RunFolder, saved: SavedRun, change: Callable[[SavedRun], SavedRun], names: tuple[str, ...], verb: str
+) -> None:
+    whole, absent = left_out(run, saved), left_out(run, change(saved))
+    more = absent if change(saved) is saved else {name: need for name, need in absent.items() if name not in whole}
+    assert sorted(more) == sorted(names)
+    assert {need.verb for need in more.values()} == {verb}
+
+
+def test_scores_without_traces_are_enough_for_two_figures(run: RunFolder, saved: SavedRun) -> None:
+    metrics = {"walking_error_10s_median_deg": 3.0, "walking_error_10s_p90_deg": 5.0, "gain_at_30_deg_per_s": 1.0}
+    absent = left_out(run, replace(saved, arrays={}, metrics=metrics))
+    assert sorted(absent.keys() - set(ANALYSED)) == ["bump_kymograph", "rest_drift"]
+    assert "integration_error" in left_out(
+        run, replace(saved, arrays={}, metrics={metric: math.nan for metric in metrics})
+    )
+
+
+def test_what_is_left_out_is_said_with_the_command_that_measures_it(run: RunFolder, saved: SavedRun) -> None:
+    absent = left_out(run, replace(saved, history=[], arrays={}, metrics={"gain_at_30_deg_per_s": 1.0}))
+    said = [str(figures) for figures in not_drawn(absent, "runs/a b")]
+    again = "connectome-sim evaluate 'run=runs/a b' && connectome-sim figures 'run=runs/a b'"
+    assert (
+        f"not drawn: bump_kymograph, integration_error: no held-out walk is saved; measure and draw it with: {again}"
+        in said
+    )
+    assert any(line.startswith("not drawn: loss_curves: no history") and "report.html" in line for line in said)
+    assert sum("connectome-sim analyze 'run=runs/a b' && " in line for line in said) == 3
+
+
+def test_a_picture_from_before_goes_where_its_figure_is_left_out(run: RunFolder) -> None:
+    draw_all(run, formats=("png",))
+    (run.figures / "mine.png").write_bytes(b"of the user")
+    run.evaluation.unlink()
+    left = {path.stem for path in draw_all(run, formats=("png",))}
+    assert not {"bump_kymograph", "rest_drift"} & left
+    assert {path.stem for path in run.figures.iterdir()} == left | {"mine"}
+
+
+def test_a_figure_asked_for_without_what_it_needs_is_a_typed_error(saved: SavedRun) -> None:
+    empty = replace(saved, arrays={}, analysis_arrays={}, connectome=None)
+    for draw in (bump_kymograph, rest_drift, type_kymographs, bump_animation, type_matrix):
+        with pytest.raises(RunFolderError):
+            draw(empty)
 
 
 Drawing = Callable[[SavedRun], Figure]
@@ -603,7 +669,7 @@ def test_two_processes_draw_what_one_does(run: RunFolder) -> None:
 
 
 def test_a_figure_is_written_as_png_and_pdf(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectome_sim.figures.all.FIGURES", {"rest_drift": rest_drift})
+    monkeypatch.setattr("connectome_sim.figures.all.FIGURES", {"rest_drift": FIGURES["rest_drift"]})
     png, pdf = draw_all(run)
     assert (png.name, pdf.name) == ("rest_drift.png", "rest_drift.pdf")
     assert png.read_bytes().startswith(b"\x89PNG") and pdf.read_bytes().startswith(b"%PDF")

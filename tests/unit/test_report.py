@@ -13,7 +13,9 @@ from connectome_sim.build.reporting import write_report
 from connectome_sim.build.scores import attractor_rows, score_rows
 from connectome_sim.config import compose, to_yaml
 from connectome_sim.errors import RunFolderError
+from connectome_sim.figures import needs
 from connectome_sim.figures.html import table
+from connectome_sim.figures.needs import Need
 from connectome_sim.figures.published import PUBLISHED, beside
 from connectome_sim.figures.report import report
 from connectome_sim.figures.saved import SavedRun
@@ -25,11 +27,18 @@ FOUND = {"verdict": "no_bump", "verdict_means": "no bump", "stable_fixed_points"
 PNG = b"\x89PNG and more"
 
 
-def text_of(saved: SavedRun, pictures: dict[str, bytes] | None = None) -> str:
+def text_of(saved: SavedRun, pictures: dict[str, bytes] | None = None, left_out: dict[str, Need] | None = None) -> str:
     scores, attractor = score_rows(saved.metrics, BOUNDS), attractor_rows(saved.found)
     commands = {"The fit": "connectome-sim fit seed=1 'a=<b>'"}
     return report(
-        saved, scores=scores, attractor=attractor, pictures=pictures or {}, config="seed: 1\n", commands=commands
+        saved,
+        scores=scores,
+        attractor=attractor,
+        pictures=pictures or {},
+        left_out=left_out or {},
+        place="runs/a",
+        config="seed: 1\n",
+        commands=commands,
     )
 
 
@@ -61,7 +70,9 @@ def test_a_success_whose_bounds_do_not_hold_now_is_not_green() -> None:
 
 def test_a_success_without_bounds_is_open() -> None:
     saved = SavedRun(manifest=manifest("succeeded"), metrics=METRICS)
-    text = report(saved, scores=score_rows(METRICS, {}), attractor=[], pictures={}, config="", commands={})
+    text = report(
+        saved, scores=score_rows(METRICS, {}), attractor=[], pictures={}, left_out={}, place="", config="", commands={}
+    )
     top = verdict(text)
     assert top.startswith("open: ") and "no bounds were stated" in top and "Every bound" not in top
 
@@ -112,6 +123,14 @@ def test_pictures_lie_inside_and_a_page_loads_nothing() -> None:
     assert text.count("<img ") == 2  # the animation or its picture, not both; what a page cannot show is left out
     assert not re.search(r'(src|href)="(?!data:)', text) and "default-src 'none'" in text
     assert text.index("What attractor it has") < text.index("Further figures")
+
+
+def test_a_figure_that_was_not_drawn_has_the_command_that_measures_it_in_its_place() -> None:
+    missing = {"rest_drift": Need("no trial is saved", "evaluate", lambda s: False), "drift_field": needs.ANALYSIS}
+    text = text_of(SavedRun(manifest=manifest("succeeded")), {"gain_curve.png": PNG, "drift_field.png": PNG}, missing)
+    assert "Not drawn: Rest drift. No trial is saved; measure and draw it with:</p><pre>connectome-sim evaluate" in text
+    assert text.index("How well it integrates") < text.index("Not drawn: Rest drift") < text.index("What attractor it")
+    assert "Not drawn: Drift field" not in text  # its picture is there
 
 
 def test_a_table_keeps_its_texts_and_sorts_by_all_digits() -> None:
