@@ -18,8 +18,8 @@ from connectome_sim.errors import DataError
 from connectome_sim.resources import data_dir
 
 METHODS = ("imaging", "electrophysiology", "behaviour")
-CHECKED = ("text", "raw data", "code", "summary")
-"""Where a number was checked; a summary is a third party's, and nothing was checked at the source."""
+CHECKED = ("text", "raw data", "summary")
+"""Where a number was checked; a summary is a third party's, not checked at the source."""
 IQR_OF_A_NORMAL = 1.349  # interquartile range over SD
 
 

@@ -174,7 +174,8 @@ def bump_by_velocity(saved: SavedPhysiology) -> Figure:
             panel_title(axes, title, warning="not measured")
         low, high = axes.get_ylim()
         axes.set_ylim(min(0.0, low), max(1.15 * high, 1e-3))
-    figure.axes[0].legend(loc="upper left")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
     return figure
 
 
