@@ -64,6 +64,7 @@ TINY = [
             "noise_repeats=2",
             "noise_duration_s=1",
             "noise_times_s=[1]",
+            "noise_rate_percent=0",
             "cue_duration_s=0.1",
             "settle_duration_s=0.1",
         )
