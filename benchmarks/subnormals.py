@@ -32,12 +32,12 @@ from connectome_sim.fit.options import Stage
 from connectome_sim.fit.start import spectral_start
 from connectome_sim.losses import total
 from connectome_sim.model import Activation, Drive, Parameters, Wiring
-from connectome_sim.solve import solve, sparse, tangent_kernel
+from connectome_sim.solve import solve, sparse_kernel, tangent_kernel
 from connectome_sim.tasks import generator
 
 KERNELS: dict[str, tuple[ModuleType, str]] = {
-    "forward": (sparse, "_integrate"),
-    "reverse": (sparse, "_reverse"),
+    "forward": (sparse_kernel, "forward"),
+    "reverse": (sparse_kernel, "reverse"),
     "tangent": (tangent_kernel, "integrate"),
 }
 DTYPES = {"float32": torch.float32, "float64": torch.float64}

@@ -1,4 +1,4 @@
-"""Time-stepping schemes as numbers: what the fused backend steps with. Knows no tensor shape and no kernel.
+"""Time-stepping schemes as numbers: what the fused backend steps with. Knows no shape of a state and no kernel.
 
 One step of size h from r, with h replaced by a per-neuron blend a (so that exponential Euler is a scheme like the
 others)::
@@ -12,7 +12,9 @@ scheme.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,3 +51,18 @@ SCHEMES = {
     "heun": Scheme((1.0,), (1 / 2, 1 / 2)),  # explicit trapezoid
     "rk4": Scheme((1 / 2, 1 / 2, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),  # classical
 }
+
+
+class Steps(NamedTuple):
+    """A scheme's numbers, as compiled code takes them, and how often they are applied."""
+
+    couplings: np.ndarray  # c_i, one per stage, the last one without use
+    weights: np.ndarray  # b_i
+    substeps: int  # per step of the drive
+    sample_every: int  # steps of the drive between samples
+
+    @staticmethod
+    def of(scheme: Scheme, dtype: Any, *, substeps: int, sample_every: int) -> Steps:
+        """The numbers of a scheme in the precision of the states."""
+        couplings, weights = np.array((*scheme.couplings, 0.0), dtype), np.array(scheme.weights, dtype)
+        return Steps(couplings, weights, substeps, sample_every)

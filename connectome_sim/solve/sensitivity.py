@@ -29,7 +29,7 @@ from connectome_sim.solve import tangent_kernel as kernel
 from connectome_sim.solve.compiled import ACTIVATION_CODES, announce
 from connectome_sim.solve.options import steps_per_sample
 from connectome_sim.solve.rows import width
-from connectome_sim.solve.scheme import SCHEMES, Scheme
+from connectome_sim.solve.scheme import SCHEMES, Scheme, Steps
 from connectome_sim.solve.threads import share
 
 _LINE = 64  # bytes of a block's row: a cache line
@@ -120,7 +120,6 @@ def sensitivities(
     omega = np.ascontiguousarray(_array(drive.angular_velocity, dtype).T)
     current = _constant_current(drive, dtype, final.shape)
     parts = (
-        observed.numpy(),
         _kernel_network(network, blend, dtype),
         kernel.Along(
             gain,
@@ -129,16 +128,18 @@ def sensitivities(
             _in_blocks(along_blend, dtype, 0),
             (gain != 0).any(axis=-1),
         ),
-        kernel.Steps(
-            np.array((*scheme.couplings, 0.0), dtype), np.array(scheme.weights, dtype), substeps, sample_every
-        ),
+        Steps.of(scheme, dtype, substeps=substeps, sample_every=sample_every),
         width(lanes),
     )
+
+    def step_trial(b: int) -> None:
+        samples = kernel.Samples(observed.numpy(), rates[b], tangents[b])
+        kernel.integrate(
+            kernel.Carried(final[b], final_tangents[b]), samples, kernel.Trial(omega[b], current[b]), *parts
+        )
+
     announce(kernel.integrate)
-    share(
-        lambda b: kernel.integrate(final[b], final_tangents[b], rates[b], tangents[b], omega[b], current[b], *parts),
-        drive.n_trials,
-    )
+    share(step_trial, drive.n_trials)
     return Sensitivity(
         rates=_with_first(rates, initial[:, observed]),
         tangents=_with_first(_from_blocks(tangents, directions.count), start[:, observed]),

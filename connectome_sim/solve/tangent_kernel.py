@@ -46,23 +46,34 @@ class Along(NamedTuple):
     moves_gain: np.ndarray  # [Q, K, K]: whether any direction of the block moves that gain
 
 
-class Steps(NamedTuple):
-    """A scheme's numbers (see scheme.py) and how often they are applied."""
+class Carried(NamedTuple):
+    """The state of a trial and its derivatives, taken to the end."""
 
-    couplings: np.ndarray  # c_i, one per stage, the last one without use
-    weights: np.ndarray  # b_i
-    substeps: int  # per step of the drive
-    sample_every: int  # steps of the drive between samples
+    rates: np.ndarray  # [N]
+    tangents: np.ndarray  # [Q, N, lane]
+
+
+class Samples(NamedTuple):
+    """The observed neurons of a trial: which, their rates and their derivatives."""
+
+    observed: np.ndarray  # [M]
+    rates: np.ndarray  # [samples, M]
+    tangents: np.ndarray  # [samples, Q, M, lane]
+
+
+class Trial(NamedTuple):
+    """What drives a trial."""
+
+    omega: np.ndarray  # angular velocity [T]
+    current: np.ndarray  # [N]
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 @no_type_check
-def integrate(state, tangent, rates, tangents, omega, current, observed, network, along, steps, width):
-    """Step a trial through its drive; ``state`` [N] and ``tangent`` [Q, N, lane] are taken to the end.
-
-    The observed neurons go to ``rates`` [samples, M] and ``tangents`` [samples, Q, M, lane].
-    """
-    r, w = state.copy(), tangent.copy()
+def integrate(carried, samples, trial, network, along, steps, width):
+    """Step a trial and its derivatives through its drive."""
+    r, w = carried.rates.copy(), carried.tangents.copy()
+    omega, observed = trial.omega, samples.observed
     r_new, w_new = np.empty_like(r), np.empty_like(w)
     one = np.empty_like(r), np.empty_like(w)  # stage states and their derivatives, taken in turn
     other = np.empty_like(r), np.empty_like(w)
@@ -77,7 +88,7 @@ def integrate(state, tangent, rates, tangents, omega, current, observed, network
             for stage in range(stages):
                 weight, coupling = steps.weights[stage], steps.couplings[stage]
                 first, last = stage == 0, stage + 1 == stages
-                _evaluate(s, omega[t], current, network, sums, gap, a_slope)
+                _evaluate(s, omega[t], trial.current, network, sums, gap, a_slope)
                 for i in range(len(r)):
                     r_new[i] = (r[i] if first else r_new[i]) + weight * network.blend[i] * gap[i]
                     s_next[i] = r[i] + coupling * network.blend[i] * gap[i]
@@ -94,11 +105,11 @@ def integrate(state, tangent, rates, tangents, omega, current, observed, network
         if (t + 1) % steps.sample_every == 0:
             m = (t + 1) // steps.sample_every - 1
             for k in range(len(observed)):
-                rates[m, k] = r[observed[k]]
+                samples.rates[m, k] = r[observed[k]]
                 for q in range(len(w)):
-                    tangents[m, q, k] = w[q, observed[k]]
-    state[:] = r
-    tangent[:] = w
+                    samples.tangents[m, q, k] = w[q, observed[k]]
+    carried.rates[:] = r
+    carried.tangents[:] = w
     restore(mode)
 
 

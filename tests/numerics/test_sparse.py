@@ -19,7 +19,7 @@ from connectome_sim.errors import ShapeError
 from connectome_sim.model import Drive, RateNetwork
 from connectome_sim.model.activation import ACTIVATIONS
 from connectome_sim.model.wiring import Wiring
-from connectome_sim.solve import SolveOptions, Status, compiled, fused, solve, sparse
+from connectome_sim.solve import SolveOptions, Status, compiled, fused, solve, sparse_kernel
 from connectome_sim.solve.dense import DENSE, DenseKernel
 from connectome_sim.solve.options import FUSED_METHODS
 from connectome_sim.solve.sparse import SPARSE
@@ -47,14 +47,14 @@ def network(activation: str = "sigmoid", *, n: int = N, share: float = 0.3, dtyp
 
 def watch(monkeypatch: pytest.MonkeyPatch, look: Callable[..., None]) -> None:
     """Have ``look`` see the arguments of every call of the compiled steps."""
-    stepping = sparse._integrate
+    stepping = sparse_kernel.forward
 
     def watched(*arguments: object) -> None:
         look(*arguments)
         stepping(*arguments)
 
     watched.signatures = stepping.signatures  # type: ignore[attr-defined]
-    monkeypatch.setattr(sparse, "_integrate", watched)
+    monkeypatch.setattr(sparse_kernel, "forward", watched)
 
 
 def both(net: RateNetwork, start: torch.Tensor, drive: Drive, method: str, step: float) -> list[torch.Tensor]:
@@ -187,7 +187,7 @@ def test_the_hemibrain_stays_with_the_dense_kernel_for_a_second(hemibrain_dir: P
 
 def test_a_broadcast_current_is_not_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
-    watch(monkeypatch, lambda *arguments: shapes.append(arguments[7].shape))
+    watch(monkeypatch, lambda *arguments: shapes.append(arguments[3].current.shape))
     current = small.drive(n=N, current=True).current
     assert current is not None
     for extra in (None, current[:1], current[:, :1], current):
@@ -246,7 +246,7 @@ def test_a_compilation_is_announced_once_on_a_machine(tmp_path: Path) -> None:
             check=True,
         )
         said.append(run.stderr)
-    assert said == ["compiling integrate for this machine, once (some ten seconds)\n", ""]
+    assert said == ["compiling forward for this machine, once (some ten seconds)\n", ""]
 
 
 def test_another_precision_is_refused() -> None:

@@ -21,7 +21,7 @@ from connectome_sim.fit import Stage, fit
 from connectome_sim.losses import Observation, WeightedLoss
 from connectome_sim.model import Drive, Parameters, ParameterSpec, RateNetwork, build_network
 from connectome_sim.model.activation import Activation
-from connectome_sim.solve import fused, sparse, subnormals
+from connectome_sim.solve import fused, sparse_kernel, subnormals
 from connectome_sim.solve.dense import DENSE
 from connectome_sim.solve.options import FUSED_METHODS
 from connectome_sim.solve.sensitivity import Directions, sensitivities
@@ -149,7 +149,7 @@ def test_derivatives_that_fade_end_at_zero(dtype: str, mode: bool) -> None:
 
 def test_every_thread_that_helps_keeps_its_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     network, initial, drive = fading(torch.float32)
-    stepping, modes, threads = sparse._integrate, itertools.cycle([False, True]), set()
+    stepping, modes, threads = sparse_kernel.forward, itertools.cycle([False, True]), set()
     kept: list[bool] = []
 
     def watched(*arguments: object) -> None:
@@ -160,7 +160,7 @@ def test_every_thread_that_helps_keeps_its_mode(monkeypatch: pytest.MonkeyPatch)
             kept.append(flushing() == mode)
 
     watched.signatures = stepping.signatures  # type: ignore[attr-defined]
-    monkeypatch.setattr(sparse, "_integrate", watched)
+    monkeypatch.setattr(sparse_kernel, "forward", watched)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     many, long = initial.repeat(200, 1), Drive(STEP, torch.zeros(500, 400))
     fused.integrate(network, many, long, method="rk4", step=STEP)
