@@ -114,7 +114,10 @@ class SparseKernel:
         by_neuron = np.zeros((groups, 3, n, lanes), _array(p.bias).dtype)
         initial = torch.empty_like(p.initial)
         tapes = [kernel.Tape(*parts) for parts in zip(marks.numpy(), values.numpy(), strict=True)]
-        sums = [kernel.Sums(gain[g], *by_neuron[g], initial.numpy()) for g in range(groups)]
+        sums = [
+            kernel.Sums(gain[g], bias, blend, velocity, initial.numpy())
+            for g, (bias, blend, velocity) in enumerate(by_neuron)
+        ]
         inputs = (
             kernel.Wanted(_array(grad_rates), _array(grad_final), _array(p.angular_velocity), _observed(p)),
             kernel.Columns(
