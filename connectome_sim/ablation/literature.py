@@ -12,19 +12,27 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from connectome_sim.ablation.perturbations import Clamp, Output, Perturbation
-from connectome_sim.ablation.plan import Case, perturbation_case
+from connectome_sim.ablation.plan import CONTROL, Case, perturbation_case
+from connectome_sim.ablation.probes import OF_A_HEADING
+from connectome_sim.ablation.relations import (
+    AGREE,
+    DISAGREE,
+    NOT_TESTABLE,
+    RELATIONS,
+    InState,
+    Outcome,
+    Seen,
+)
 from connectome_sim.ablation.run import Row
-from connectome_sim.ablation.statistics import Effect, effect, mean_interval
+from connectome_sim.ablation.states import LOST, STATE, STATES, counted
+from connectome_sim.ablation.statistics import Effect
 from connectome_sim.ablation.targets import Target
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.errors import DataError
 from connectome_sim.resources import data_dir
 
-AGREE, DISAGREE, NOT_TESTABLE, PREDICTION = "agree", "disagree", "not testable", "prediction"
 EVIDENCE = ("animal", "model", "none")
 PERTURB = ("output", "output_onto_epg", "clamp_silent")
-RELATIONS = ("lower", "higher", "at_least", "at_most", "same", "prediction")
-_NEED_BOUND = ("at_least", "at_most", "same")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +42,7 @@ class Finding:
     Attributes: as the columns in ``data/silencing_literature/README.md``; ``bound`` is NaN where there is none.
 
     Raises:
-        DataError: a word that the table does not know, or a relation without its bound.
+        DataError: a word that the table does not know, a relation without its bound, or a state of another measure.
     """
 
     id: str
@@ -53,10 +61,15 @@ class Finding:
     checked: str
 
     def __post_init__(self) -> None:
-        for name, known in (("evidence", EVIDENCE), ("perturb", PERTURB), ("relation", RELATIONS)):
+        for name, known in (("evidence", EVIDENCE), ("perturb", PERTURB), ("relation", tuple(RELATIONS))):
             if getattr(self, name) not in known:
                 raise DataError(f"finding {self.id!r}, field {name!r}: got {getattr(self, name)!r}, wanted {known}")
-        if self.relation in _NEED_BOUND and math.isnan(self.bound):
+        if (self.measure == STATE) != (self.relation in STATES):
+            raise DataError(
+                f"finding {self.id!r}: got the relation {self.relation!r} of {self.measure!r}, wanted one of "
+                f"{', '.join(STATES)} exactly where the measure is {STATE!r}"
+            )
+        if RELATIONS[self.relation].needs_bound and math.isnan(self.bound):
             raise DataError(f"finding {self.id!r}, field 'bound': got none, wanted a number for {self.relation}")
         if (self.evidence == "none") != (self.relation == "prediction"):
             raise DataError(f"finding {self.id!r}: wanted the relation 'prediction' exactly where evidence is 'none'")
@@ -82,7 +95,7 @@ class Verdict:
 
     Attributes:
         finding: the row of the table.
-        verdict: agree, disagree, not testable, or prediction.
+        verdict: agree, disagree, no verdict, not testable, or prediction.
         reason: why, with numbers.
         effect: of its measure; None where nothing was simulated.
     """
@@ -145,42 +158,45 @@ def _judged(finding: Finding, rows: Sequence[Row], connectome: Connectome) -> Ve
     if missing := finding.missing(connectome):
         return Verdict(finding=finding, verdict=NOT_TESTABLE, reason=f"the circuit has no {', '.join(missing)}")
     group = finding.perturbation(finding.types).name
-    against = {"control": finding.perturbation((finding.against,)).name} if finding.against else {}
+    control = finding.perturbation((finding.against,)).name if finding.against else CONTROL
+    rows = _with_a_bump_when_intact(rows)
+    if not rows:
+        return Verdict(finding=finding, verdict=NOT_TESTABLE, reason="no network has a bump when intact")
     if not any(row["group"] == group for row in rows) or finding.measure not in rows[0]:
         return Verdict(finding=finding, verdict=NOT_TESTABLE, reason="the sweep did not measure it")
-    found = effect(rows, group, finding.measure, kind="perturbation", **against)
-    verdict, reason = _compared(finding, found, mean_interval(rows, group, finding.measure))
-    return Verdict(finding=finding, verdict=verdict, reason=reason, effect=found)
+    seen = Seen.of(_claimed(finding, rows), group, finding.measure, control=control)
+    verdict, reason = _compared(finding, seen, _lost(rows, group))
+    if states := counted(row[STATE] for row in rows if row["group"] == group):
+        reason = f"{reason}; bump {states}"
+    return Verdict(finding=finding, verdict=verdict, reason=reason, effect=seen.effect)
 
 
-def _compared(finding: Finding, found: Effect, mean: tuple[float, float]) -> tuple[str, str]:
-    numbers = (
-        f"{found.measure} {found.control_mean:.3g} -> {found.case_mean:.3g}, "
-        f"difference {found.difference:.3g} ({found.low:.3g} to {found.high:.3g}), "
-        f"{found.paired} of {found.members} members"
-    )
-    if not found.paired:
-        return NOT_TESTABLE, f"{found.measure} has no value in any member"
-    if finding.relation == "prediction":
-        return PREDICTION, numbers
-    if finding.relation in ("lower", "higher"):
-        side = 1 if finding.relation == "higher" else -1
-        near, far = sorted((side * found.low, side * found.high))
-        if near > 0:
-            return AGREE, numbers
-        return (DISAGREE, numbers) if far < 0 else (NOT_TESTABLE, f"{numbers}: the interval holds 0")
-    low, high = (found.low, found.high) if finding.relation == "same" else mean
-    if finding.relation == "same":
-        limit = finding.bound * abs(found.control_mean)
-        holds, fails = -limit <= low and high <= limit, low > limit or high < -limit
-    elif finding.relation == "at_least":
-        holds, fails = low >= finding.bound, high < finding.bound
-    else:
-        holds, fails = high <= finding.bound, low > finding.bound
-    what = "difference" if finding.relation == "same" else "mean"
-    numbers = f"{numbers}; {finding.relation.replace('_', ' ')} {finding.bound:g}, {what} {low:.3g} to {high:.3g}"
-    if holds or fails:
-        return (AGREE if holds else DISAGREE), numbers
-    return NOT_TESTABLE, f"{numbers}: " + (
-        "the interval holds the bound" if low == low else "no interval of one member"
-    )
+def _compared(finding: Finding, seen: Seen, lost: Outcome) -> Outcome:
+    relation = RELATIONS[finding.relation]
+    if finding.measure in OF_A_HEADING and relation.supposes_a_bump and lost.verdict == AGREE:
+        return Outcome(DISAGREE, f"there is no bump of which {finding.measure} would tell")
+    if not seen.effect.paired:
+        return Outcome(NOT_TESTABLE, f"{finding.measure} has no value in any network")
+    return relation.verdict(seen, finding.bound)
+
+
+def _lost(rows: Sequence[Row], group: str) -> Outcome:
+    """Whether most networks of a group have lost the bump."""
+    relation = InState(LOST)
+    numbers = [{**row, STATE: relation.number(row, STATE)} for row in rows]
+    return relation.verdict(Seen.of(numbers, group, STATE, control=CONTROL), math.nan)
+
+
+def _with_a_bump_when_intact(rows: Sequence[Row]) -> list[Row]:
+    """Without the networks that have no bump before anything is silenced: they cannot lose it."""
+    without = {row["member"] for row in rows if row["group"] == CONTROL and row[STATE] == LOST}
+    return [row for row in rows if row["member"] not in without]
+
+
+def _claimed(finding: Finding, rows: Sequence[Row]) -> list[Row]:
+    """The rows with the number that the claim is about, none where it would be that of a bump which is lost."""
+    relation, measure = RELATIONS[finding.relation], finding.measure
+    of_a_heading = measure in OF_A_HEADING
+    return [
+        {**row, measure: "" if of_a_heading and row[STATE] == LOST else relation.number(row, measure)} for row in rows
+    ]

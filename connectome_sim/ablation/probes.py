@@ -16,19 +16,31 @@ import torch
 from torch import Tensor
 
 from connectome_sim import circular, tasks
+from connectome_sim.ablation.floors import Floors, floor_names, median_error_deg
 from connectome_sim.ablation.members import Subject
 from connectome_sim.ablation.perturbations import Perturbation, Removed, Stimulate, active, perturbed
+from connectome_sim.ablation.states import (
+    BUMP_SHARE,
+    CORRELATION,
+    GAIN,
+    MOST_LOST,
+    PATH_ERROR,
+    RANGE,
+    WALKING_BUMP_SHARE,
+    walk_measures,
+)
 from connectome_sim.axes import BoolArray, State
 from connectome_sim.errors import ConfigError
 from connectome_sim.evaluate import Protocol, evaluate
 from connectome_sim.evaluate.metrics import Metrics, label
 from connectome_sim.evaluate.noise import DIFFUSION
+from connectome_sim.evaluate.probes import held_out_walks
 from connectome_sim.evaluate.trace import Runner, Trace
 from connectome_sim.model import Drive
 from connectome_sim.solve import SolveOptions
 from connectome_sim.solve.options import steps_per_sample
 
-MOST_LOST = 0.5  # share of trials with a bump below which a sweep speaks of no drift (chosen)
+FLOOR_STREAM = 1  # of random headings, apart from the choice of random shares
 NOISE = "noise_rms_displacement_deg"
 VIABLE = "viable"
 STEP = 0.01 / 3  # s: with Heun's method and float32 no measure moved by 2 %, see docs/ablation.md
@@ -36,6 +48,8 @@ PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 # chosen: what a fit is held to first, one bump and a walking error well below the 90 deg of chance
 VIABLE_BUMP_SHARE, VIABLE_ERROR_DEG = 0.9, 20.0
 OF_A_BUMP = ("rest_drift_deg", "rest_rotation_deg_per_s", "jump_arrived_share", NOISE, DIFFUSION)
+OF_A_HEADING = (*OF_A_BUMP, PATH_ERROR, GAIN, CORRELATION, RANGE, "integration_gain", "cue_error_deg", "bump_width_deg")
+"""Measures that mean nothing without a bump: no verdict on the heading takes them from a network that has lost it."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -100,7 +114,11 @@ class HeldOut:
       ``duration_s`` at rest. The width is that of the trials that have a bump;
     - ``rest_drift_deg``: median size of the displacement at rest; ``rest_rotation_deg_per_s``: its mean, signed, over
       the duration: a turn that all headings share;
-    - ``walking_error_deg``: median circular error of the path integration at the end of a walk;
+    - ``walking_error_deg``: median circular error of the path integration at the end of a walk; beside it, from the
+      same walks, its floors: ``walking_error_still_deg`` of a bump that stays, ``walking_error_chance_deg`` of random
+      headings (`floors.py`);
+    - ``walking_bump_share``, ``walking_gain``, ``walking_correlation``, ``walking_range``: share of walks at whose end
+      there is one bump, and how it moves in these (`states.py`);
     - ``integration_gain``: mean over the speeds of the constant probe, both directions and its headings;
     - ``jump_arrived_share``: share of cue jumps, over all offsets, at whose end the bump has reached the cue;
     - ``noise_rms_displacement_deg``: root of the mean squared displacement under the noise current, drift included, at
@@ -141,13 +159,18 @@ class HeldOut:
     def measures(self) -> tuple[str, ...]:
         """As in ``Probes``."""
         return (
-            "bump_present_share",
+            BUMP_SHARE,
             "bump_amplitude",
             "bump_width_deg",
             "bump_peaks",
             "rest_drift_deg",
             "rest_rotation_deg_per_s",
-            "walking_error_deg",
+            PATH_ERROR,
+            *floor_names(PATH_ERROR),
+            WALKING_BUMP_SHARE,
+            GAIN,
+            CORRELATION,
+            RANGE,
             "integration_gain",
             "jump_arrived_share",
             NOISE,
@@ -156,6 +179,10 @@ class HeldOut:
             VIABLE,
             "failed_trials_share",
         )
+
+    @property
+    def _floors(self) -> Floors:
+        return _floors(self.protocol, self.seed, self.protocol.duration_s, self.protocol.error_times_s[-1])
 
     def check(self, perturbations: Sequence[Perturbation]) -> None:
         """Refuses windows.
@@ -192,13 +219,13 @@ class HeldOut:
         turned = arrays["rest/decoded_heading_rad"][-1] - arrays["rest/decoded_heading_rad"][0]
         arrived = [found[f"jump_arrived_share_{label(offset)}deg"] for offset in p.jump_offsets_deg]
         measures = {
-            "bump_present_share": found["bump_present_share"],
+            BUMP_SHARE: found["bump_present_share"],
             "bump_amplitude": found["bump_amplitude_median"],
             "bump_width_deg": found["bump_width_median_deg"],
             "bump_peaks": found["bump_peaks_mean"],
             "rest_drift_deg": found[f"rest_drift_{label(p.duration_s)}s_median_deg"],
             "rest_rotation_deg_per_s": float(np.rad2deg(turned.mean()) / p.duration_s),
-            "walking_error_deg": found[f"walking_error_{label(p.error_times_s[-1])}s_median_deg"],
+            PATH_ERROR: found[f"walking_error_{label(p.error_times_s[-1])}s_median_deg"],
             "integration_gain": float(np.mean(arrays["constant/gain"])),
             "jump_arrived_share": float(np.mean(arrived)),
             NOISE: found[f"noise_rms_displacement_{label(p.noise_times_s[-1])}s_deg"],
@@ -206,9 +233,16 @@ class HeldOut:
             "cue_error_deg": found["cue_error_median_deg"],
             "failed_trials_share": found["failed_trials_share"],
         }
-        good = (measures["bump_present_share"] >= VIABLE_BUMP_SHARE, measures["walking_error_deg"] <= VIABLE_ERROR_DEG)
+        measures |= self._floors.measures(PATH_ERROR)
+        measures |= walk_measures(
+            arrays["walking/time_s"],
+            arrays["walking/decoded_heading_rad"],
+            arrays["walking/true_heading_rad"],
+            arrays["walking/bump_present"],
+        )
+        good = (measures[BUMP_SHARE] >= VIABLE_BUMP_SHARE, measures[PATH_ERROR] <= VIABLE_ERROR_DEG)
         measures[VIABLE] = float(all(good))
-        if measures["bump_present_share"] < MOST_LOST:
+        if measures[BUMP_SHARE] < MOST_LOST:
             measures |= dict.fromkeys(OF_A_BUMP, math.nan)
         measures = {name: measures[name] for name in self.measures}
         kept = [name for name in arrays if name.startswith("walking/")]
@@ -226,7 +260,8 @@ class TimedTrial:
     - ``rotation_during_deg``: mean signed displacement from the start to the end of the window;
     - ``heading_change_deg``: median distance around the circle from the heading at the start of the window to that at
       the end of the trial;
-    - ``walking_error_before_deg``, ``walking_error_after_deg``: median circular error of the walking trials;
+    - ``walking_error_before_deg``, ``walking_error_after_deg``: median circular error of the walking trials, each with
+      its floors (``walking_error_before_still_deg``, ``walking_error_before_chance_deg``; see `HeldOut`);
     - ``failed_trials_share``: trials whose solve diverged.
 
     Attributes:
@@ -273,10 +308,14 @@ class TimedTrial:
             *(f"bump_amplitude_{epoch}" for epoch in epochs),
             "rotation_during_deg",
             "heading_change_deg",
-            "walking_error_before_deg",
-            "walking_error_after_deg",
+            *self._path_error("before"),
+            *self._path_error("after"),
             "failed_trials_share",
         )
+
+    def _path_error(self, epoch: str) -> tuple[str, ...]:
+        name = f"walking_error_{epoch}_deg"
+        return name, *floor_names(name)
 
     def check(self, perturbations: Sequence[Perturbation]) -> None:
         """Refuses windows that the trial does not hold, and those that are not where it is measured.
@@ -324,9 +363,7 @@ class TimedTrial:
             StepError: a step that cannot resolve its fastest time constant.
         """
         p, n = self.protocol, self.protocol.n_headings
-        trials = tasks.walking(
-            tasks.generator(self.seed, "held_out"), n_trials=n, duration=self.duration, time_step=p.input_step_s
-        )
+        trials = held_out_walks(p, self.seed, duration=self.duration)
         velocity = torch.cat([torch.zeros_like(trials.angular_velocity), trials.angular_velocity], dim=1)
         velocity = velocity.to(PRECISIONS[self.precision])
         permanent = [perturbation for perturbation in perturbations if perturbation.window is None]
@@ -382,8 +419,9 @@ class TimedTrial:
         changed = np.rad2deg(circular.distance(rest[-1], rest[index["before"]]))
         measures |= {"rotation_during_deg": float(turned.mean()), "heading_change_deg": float(np.median(changed))}
         for epoch in ("before", "after"):
-            error = circular.distance(walk[index[epoch]], true[index[epoch]])
-            measures[f"walking_error_{epoch}_deg"] = float(np.median(np.rad2deg(error)))
+            name, *_ = self._path_error(epoch)
+            measures[name] = median_error_deg(walk[index[epoch]], true[index[epoch]])
+            measures |= _floors(p, self.seed, self.duration, at[epoch]).measures(name)
         measures["failed_trials_share"] = float(np.isnan(trace.heading[-1]).mean())
         k = slice(None, None, 2)
         arrays = {
@@ -396,6 +434,12 @@ class TimedTrial:
         }
         ordered = {name: measures[name] for name in self.measures}
         return Scored(ordered, {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()})
+
+
+def _floors(protocol: Protocol, seed: int, duration: float, at: float) -> Floors:
+    """Floors of the path error on held-out walks of a duration, at a time (s): those that the network is given."""
+    true = held_out_walks(protocol, seed, duration=duration).displacement().numpy()
+    return Floors.on(true[round(at / protocol.input_step_s)], tasks.generator(seed, "ablation", FLOOR_STREAM))
 
 
 def _current(subject: Subject, perturbations: Sequence[Perturbation], time: np.ndarray, step: float) -> Tensor | None:

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from connectome_sim.ablation.perturbations import Removed
 from connectome_sim.ablation.plan import Plan, Planned
 from connectome_sim.ablation.probes import VIABLE, Scored
+from connectome_sim.ablation.states import STATE, state_of
 from connectome_sim.errors import CircuitError, FitError, SolveError
 from connectome_sim.solve.threads import side_by_side
 
@@ -24,7 +25,7 @@ OK, DIVERGED, FAILED = "ok", "diverged", "failed"
 
 def columns(plan: Plan) -> tuple[str, ...]:
     """Columns of the table of a plan, in order."""
-    return (*LABELS, *REMOVED, "status", "reason", *plan.measures)
+    return (*LABELS, *REMOVED, "status", "reason", STATE, *plan.measures)
 
 
 def run(
@@ -99,7 +100,7 @@ def row_of(
     sizes = (str(taken.neurons), str(taken.connections), f"{taken.synapses:g}")
     numbers = {name: _text(found[name]) if name in found else "" for name in measures}
     known = dict(zip((*LABELS, *REMOVED), (*labels, *sizes), strict=True))
-    return {**known, "status": status, "reason": reason, **numbers}
+    return {**known, "status": status, "reason": reason, STATE: state_of(numbers), **numbers}
 
 
 def _text(value: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from connectome_sim.ablation.floors import Floors, is_floor
 from connectome_sim.ablation.plan import CONTROL, OF_A_REFIT, REFIT, TRANSPLANT, control_of
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row
 from connectome_sim.axes import FloatArray
@@ -25,7 +26,7 @@ RESAMPLES = 2000  # of a bootstrap (chosen: an interval then moves by about 2 % 
 BOOTSTRAP_SEED = 0
 FEWEST = 5  # pairs for an interval of the effect size: with fewer, too many resamples do not vary (chosen)
 
-NOT_COMPARED = ("failed_trials_share", "fit_iterations")  # a status, and what was asked for
+NOT_COMPARED = ("failed_trials_share", "fit_iterations")  # a status, and what was asked for; nor are floors
 
 Statistic = Callable[..., Any]
 
@@ -51,6 +52,7 @@ class Effect:
         p_adjusted: the same after Benjamini and Hochberg over the whole summary.
         p_smallest: the smallest p that so many pairs can give, 2^(1 - paired).
         control_failed_share, case_failed_share: rows that failed or in which trials diverged.
+        still, chance: floors of the measure, where it is a path error (`floors.py`); NaN elsewhere.
     """
 
     group: str
@@ -72,6 +74,8 @@ class Effect:
     p_smallest: float
     control_failed_share: float
     case_failed_share: float
+    still: float = math.nan
+    chance: float = math.nan
 
 
 def summarise(rows: Sequence[Row], measures: Sequence[str]) -> tuple[Effect, ...]:
@@ -81,7 +85,7 @@ def summarise(rows: Sequence[Row], measures: Sequence[str]) -> tuple[Effect, ...
         replace(effect(rows, group, measure, kind=kind, control=control_of(mode)), mode=mode)
         for group, (kind, mode) in groups.items()
         for measure in measures
-        if measure not in NOT_COMPARED and (mode == REFIT or measure not in OF_A_REFIT)
+        if measure not in NOT_COMPARED and not is_floor(measure) and (mode == REFIT or measure not in OF_A_REFIT)
     ]
     p = np.array([item.p for item in found])
     known = np.isfinite(p)
@@ -103,6 +107,7 @@ def effect(rows: Sequence[Row], group: str, measure: str, *, kind: str = "", con
     low, high = _interval(difference, np.mean)
     effect_low, effect_high = _interval(difference, _standardised)
     n = len(difference)
+    floors = next((found for row in rows if (found := Floors.beside(row, measure))), None)
     return Effect(
         group=group,
         kind=kind,
@@ -122,6 +127,8 @@ def effect(rows: Sequence[Row], group: str, measure: str, *, kind: str = "", con
         p_smallest=2.0 ** (1 - n) if n else math.nan,
         control_failed_share=failed_share(rows, control),
         case_failed_share=failed_share(rows, group),
+        still=floors.still_deg if floors else math.nan,
+        chance=floors.chance_deg if floors else math.nan,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from connectome_sim import circular
 
@@ -217,6 +217,18 @@ def cue_metrics(heading: Float[np.ndarray, " batch"], cue: Float[np.ndarray, " b
     return {"cue_error_median_deg": float(np.median(error)), "cue_error_max_deg": float(np.max(error))}
 
 
+def bump_present(
+    vector_length: Float[np.ndarray, " batch"],
+    amplitude: Float[np.ndarray, " batch"],
+    peaks: Float[np.ndarray, " batch"],
+    *,
+    min_vector_length: float,
+    min_amplitude: float,
+) -> Bool[np.ndarray, " batch"]:
+    """Which trials have one bump: a single peak, long and high enough; a failed trial (NaN) has none."""
+    return (peaks == 1) & (vector_length >= min_vector_length) & (amplitude >= min_amplitude)
+
+
 def bump_metrics(
     vector_length: Float[np.ndarray, " batch"],
     amplitude: Float[np.ndarray, " batch"],
@@ -230,11 +242,12 @@ def bump_metrics(
 
     The width (rad) is that of the trials in which the bump is present, NaN where it is in none.
     """
-    single = peaks == 1
-    present = single & (vector_length >= min_vector_length) & (amplitude >= min_amplitude)
+    present = bump_present(
+        vector_length, amplitude, peaks, min_vector_length=min_vector_length, min_amplitude=min_amplitude
+    )
     return {
         "bump_present_share": float(present.mean()),
-        "bump_single_peak_share": float(single.mean()),
+        "bump_single_peak_share": float((peaks == 1).mean()),
         "bump_vector_length_median": float(np.median(vector_length)),
         "bump_amplitude_median": float(np.median(amplitude)),
         "bump_peaks_mean": float(np.where(np.isnan(amplitude), np.nan, peaks).mean()),

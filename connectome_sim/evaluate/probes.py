@@ -14,6 +14,7 @@ from connectome_sim.axes import State
 from connectome_sim.evaluate import metrics
 from connectome_sim.evaluate import noise as noises
 from connectome_sim.evaluate.metrics import Metrics
+from connectome_sim.evaluate.protocol import Protocol
 from connectome_sim.evaluate.trace import SEGMENT_S, Runner, Trace
 from connectome_sim.model import Drive
 
@@ -24,14 +25,22 @@ CALIBRATION_STEPS, CALIBRATION_FACTOR, CALIBRATION_TOLERANCE = 8, 4.0, 0.02  # c
 KEPT_STEP_S = 0.02  # s, time grid of the arrays kept for figures (chosen: 10 deg at 500 deg/s)
 
 
+def held_out_walks(protocol: Protocol, seed: int, *, duration: float | None = None) -> tasks.Trials:
+    """The walks that no fit sees, one for each heading; of the protocol's duration (s) unless told otherwise."""
+    return tasks.walking(
+        tasks.generator(seed, "held_out"),
+        n_trials=protocol.n_headings,
+        duration=protocol.duration_s if duration is None else duration,
+        time_step=protocol.input_step_s,
+    )
+
+
 def walking_and_rest(run: Runner, seed: int) -> tuple[Metrics, Arrays]:
     """Walking and rest in one batch, from the same settled states."""
     p = run.protocol
     cues = circular.evenly_spaced(p.n_headings)
     initial = run.settle(cues)
-    trials = tasks.walking(
-        tasks.generator(seed, "held_out"), n_trials=p.n_headings, duration=p.duration_s, time_step=p.input_step_s
-    )
+    trials = held_out_walks(p, seed)
     velocity = torch.cat([trials.angular_velocity, torch.zeros_like(trials.angular_velocity)], dim=1)
     both = run.run("walking and rest", torch.cat([initial, initial]), run.moving(velocity), total_s=p.duration_s)
     walk, still = both.trials(slice(p.n_headings)), both.trials(slice(p.n_headings, None))
@@ -48,6 +57,7 @@ def walking_and_rest(run: Runner, seed: int) -> tuple[Metrics, Arrays]:
         "walking/true_heading_rad": walk.heading[0] + true[k],
         "walking/decoded_heading_rad": walk.heading[k],
         "walking/vector_length": walk.vector_length[k],
+        "walking/bump_present": _present(run, walk),
         "walking/kymograph": walk.profile[k, 0],
         "walking/kymograph_angle_rad": circular.evenly_spaced(run.readout.wedges),
         "rest/time_s": still.time[k],
@@ -221,6 +231,18 @@ def staggered(n: int, wedges: int) -> np.ndarray:
     look either perfect or hopeless.
     """
     return circular.evenly_spaced(n) + (2 * math.pi / wedges) * np.arange(n) / n
+
+
+def _present(run: Runner, trace: Trace) -> np.ndarray:
+    """Whether there is one bump at the end of each trial [B]."""
+    reading, p = run.readout.read(trace.final), run.protocol
+    return metrics.bump_present(
+        reading.vector_length.cpu().numpy(),
+        reading.amplitude.cpu().numpy(),
+        run.readout.peaks(trace.final).to(trace.final.dtype).cpu().numpy(),
+        min_vector_length=p.bump_min_vector_length,
+        min_amplitude=p.bump_min_amplitude,
+    )
 
 
 def _bump(run: Runner, still: Trace) -> Metrics:
