@@ -20,7 +20,9 @@ from connectome_sim.ablation.perturbations import removed, taken
 from connectome_sim.ablation.plan import REFIT, TRANSPLANT, Case, Plan, Planned, plan, refit_case
 from connectome_sim.ablation.probes import Probes, Scored
 from connectome_sim.ablation.run import DIVERGED, FAILED, Row, columns, run
+from connectome_sim.ablation.states import STATE, counted
 from connectome_sim.ablation.statistics import Effect, summarise
+from connectome_sim.analysis.population import over_fits
 from connectome_sim.build.ensembles import load_ensemble
 from connectome_sim.build.refitting import Refits, impossible, refits
 from connectome_sim.config import AblateConfig, AblationConfig, plain, to_yaml
@@ -59,8 +61,15 @@ class SweepOutcome:
         for item in self.effects:
             if item.measure in ("bump_present_share", "bump_present_share_during"):
                 lines.append(f"  {item.group:<52} {item.control_mean:.2f} -> {item.case_mean:.2f} {item.measure}")
+        lines += self._states()
         lines += [f"  {v.finding.id}: {v.verdict} ({v.reason})" for v in self.verdicts]
         return "\n".join(lines)
+
+    def _states(self) -> list[str]:
+        """What became of the bumps of each group, where that was measured."""
+        groups = dict.fromkeys(row["group"] for row in self.rows)
+        found = {group: counted(row[STATE] for row in self.rows if row["group"] == group) for group in groups}
+        return [f"  {group:<52} bump {states}" for group, states in found.items() if states]
 
 
 def load_members(runs: Sequence[str]) -> tuple[Member, ...]:
@@ -302,7 +311,9 @@ def _concluded(
     config: AblateConfig, folder: SweepFolder, members: Sequence[Member], rows: tuple[Row, ...], planned: Plan
 ) -> SweepOutcome:
     effects = summarise(rows, planned.measures)
-    folder.write_table("summary", [field.name for field in fields(Effect)], [_texts(asdict(item)) for item in effects])
+    over = over_fits(len({member.connectome.provenance.sha256 for member in members}))
+    names = [*(field.name for field in fields(Effect)), "over"]
+    folder.write_table("summary", names, [{**_texts(asdict(item)), "over": over} for item in effects])
     verdicts: tuple[Verdict, ...] = ()
     if config.ablation.literature:
         verdicts = judge(shipped_findings(), rows, members[0].connectome)

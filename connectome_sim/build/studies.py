@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from connectome_sim.analysis.population import over_fits
 from connectome_sim.analysis.studies import CaseSummary, Fitted, Spread, summarise
 from connectome_sim.build.fitting import check_same
 from connectome_sim.build.objects import circuit, wiring
@@ -209,7 +210,7 @@ def _flat(case: CaseSummary) -> dict[str, object]:
     row = {name: value for name, value in asdict(case).items() if name != "measures"}
     for name, spread in case.measures.items():
         row |= {f"{name}_{what}": value for what, value in asdict(spread).items()}
-    return row
+    return row | {"over": over_fits()}
 
 
 def _csv(rows: Sequence[Mapping[str, object]]) -> str:

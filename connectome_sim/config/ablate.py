@@ -8,8 +8,9 @@ from typing import Any
 
 from connectome_sim.ablation.perturbations import PERTURBATIONS
 from connectome_sim.ablation.plan import MODES, REFIT, TRANSPLANT, Case
-from connectome_sim.ablation.probes import HeldOut, Probes, TimedTrial
+from connectome_sim.ablation.probes import HeldOut, Probes
 from connectome_sim.ablation.sets import CASE_SETS, CaseSet
+from connectome_sim.ablation.timed import TimedTrial
 from connectome_sim.config.conversion import typed
 from connectome_sim.connectome.deviations import DEVIATIONS
 from connectome_sim.connectome.nulls import NULLS

@@ -9,8 +9,9 @@ from connectome_sim.figures.kymograph import bump_kymograph
 from connectome_sim.figures.losses import loss_curves
 from connectome_sim.figures.rest import rest_drift
 from connectome_sim.figures.saved import SavedRun
+from connectome_sim.figures.saved_sweep import SavedSweep
 from connectome_sim.figures.style import style
-from connectome_sim.figures.sweep import SavedSweep, draw_sweep
+from connectome_sim.figures.sweep import draw_sweep
 from connectome_sim.figures.weights import weight_matrix
 
 __all__ = [

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
+from connectome_sim.analysis.population import over_fits
 from connectome_sim.analysis.studies import CaseSummary, Fitted
 from connectome_sim.figures.style import BLACK, BLUE, GREY, PALE, VERMILLION, blank, new_figure, panel_title, styled
 
@@ -45,8 +46,8 @@ def study_figure(saved: SavedStudy) -> Figure:
     """A line per case: share that succeeds with its interval (left), and the measures of each fit with their median."""
     caption = (
         f"{saved.origin}. In brackets: numbers that a fit may move. Success: {saved.bounds}; lines: "
-        "95 % interval (Wilson). Points: fits (open: no success), offset to tell them apart; bars: median, boxes: "
-        "quartiles. A fit without a result has no point; what is below 0.5 is drawn there."
+        f"95 % interval (Wilson; {over_fits()}). Points: fits (open: no success), offset to tell them apart; bars: "
+        "median, boxes: quartiles. A fit without a result has no point; what is below 0.5 is drawn there."
     )
     figure = new_figure(saved.title, caption, height=1.25 + 0.24 * max(len(saved.cases), 2))
     if not saved.cases:

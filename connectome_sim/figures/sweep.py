@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 
 from connectome_sim.figures.headings import around, broken_at_wraps
 from connectome_sim.figures.rendering import rendered
+from connectome_sim.figures.saved_sweep import Row, SavedSweep
 from connectome_sim.figures.style import (
     BLACK,
     BLUE,
@@ -33,78 +33,13 @@ from connectome_sim.figures.style import (
     styled,
 )
 from connectome_sim.figures.sweep_report import report
-from connectome_sim.records import Manifest, SweepFolder, atomic
+from connectome_sim.records import SweepFolder, atomic
 
 CONTROL = "intact"
 MOST_IMAGES = 12  # kymographs that a page has room for (chosen)
 FEWEST_FOR_BOLD = 5  # networks: an interval over fewer hardly says anything (chosen)
 SMALLEST_SHARE = 0.1  # of the control that gets a full colour (chosen)
 UNITS = {"_deg_per_s": "deg/s", "_deg2_per_s": "deg^2/s", "_deg": "deg", "_share": "share"}
-
-Row = Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class SavedSweep:
-    """What a sweep folder holds.
-
-    Attributes:
-        manifest: what was run.
-        cases: rows of ``cases.csv``.
-        summary: rows of ``summary.csv``.
-        literature: rows of ``literature.csv``.
-        arrays: case -> arrays of the first member.
-    """
-
-    manifest: Manifest
-    cases: Sequence[Row]
-    summary: Sequence[Row]
-    literature: Sequence[Row]
-    arrays: Mapping[str, Mapping[str, np.ndarray]]
-
-    @classmethod
-    def read(cls, folder: SweepFolder) -> SavedSweep:
-        """Reads a folder.
-
-        Raises:
-            RunFolderError: a damaged file.
-        """
-        cases = folder.table("cases")
-        names = dict.fromkeys(row["case"] for row in cases)
-        arrays = {name: found for name in names if (found := folder.read_arrays(name))}
-        return cls(folder.manifest(), cases, folder.table("summary"), folder.table("literature"), arrays)
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Names of the members, in order."""
-        return tuple(dict.fromkeys(row["member"] for row in self.cases))
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """Measures of the summary, in order."""
-        return tuple(dict.fromkeys(row["measure"] for row in self.summary))
-
-    @property
-    def origin(self) -> str:
-        """For captions: the data and the number of networks."""
-        return f"{self.manifest.dataset} {self.manifest.dataset_version}, {len(self.members)} fitted networks".strip()
-
-    def control(self, mode: str) -> str:
-        """The group of the intact control of a mode."""
-        return next(row["group"] for row in self.cases if row["kind"] == "control" and row["mode"] == mode)
-
-    def groups(self, *kinds: str) -> tuple[str, ...]:
-        """Groups of some kinds, in order."""
-        return tuple(dict.fromkeys(row["group"] for row in self.cases if row["kind"] in kinds))
-
-    def values(self, group: str, measure: str) -> np.ndarray:
-        """Value of each member [members], the mean over draws; NaN where there is none."""
-        found: dict[str, list[float]] = {member: [] for member in self.members}
-        for row in self.cases:
-            if row["group"] == group:
-                found[row["member"]].append(float(row.get(measure) or "nan"))
-        return np.array([np.mean(v) if v else math.nan for v in found.values()])
-
 
 Draw = Callable[[SavedSweep], Figure]
 
@@ -120,7 +55,8 @@ def effects(saved: SavedSweep) -> Figure:
     caption = (
         f"{saved.origin}. Numbers: mean over networks ('-': none). Colour: paired difference to the intact control, "
         "relative to the largest of the column. Bold: the 95 % interval of that difference (BCa bootstrap over "
-        f"networks, {FEWEST_FOR_BOLD} or more) leaves out 0."
+        f"{FEWEST_FOR_BOLD} networks or more) leaves out 0, {saved.over}. {_about_floors(saved, measures)}"
+        "Right: networks by what became of their bump."
     )
     figure = new_figure("What each case changes", caption, height=1.6 + 0.16 * (len(groups) + 1))
     axes = figure.subplots()
@@ -152,11 +88,16 @@ def effects(saved: SavedSweep) -> Figure:
             row = found[group, measure]
             apart = _number(row["low"]) > 0 or _number(row["high"]) < 0
             _cell(axes, k, i + 1, _number(row["case_mean"]), apart and int(row["paired"]) >= FEWEST_FOR_BOLD)
-    axes.set_xticks(range(len(measures)), [_title(measure) for measure in measures], rotation=40, ha="left")
+    titles = [_title(measure) + _floor_text(saved, measure) for measure in measures]
+    axes.set_xticks(range(len(measures)), titles, rotation=40, ha="left")
     axes.set_yticks(range(len(groups) + 1), [CONTROL, *groups])
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     axes.spines[:].set_visible(False)
     axes.axhline(0.5, color=BLACK, linewidth=0.6)
+    states = axes.secondary_yaxis("right")
+    states.set_yticks(range(len(groups) + 1), [saved.states(group) for group in (CONTROL, *groups)], fontsize=5.5)
+    states.tick_params(length=0)
+    states.spines[:].set_visible(False)
     return figure
 
 
@@ -188,6 +129,7 @@ def levels(saved: SavedSweep) -> Figure:
             " Blue: fitted parameters kept; vermillion: fitted anew to each connectome, dashed: to the intact one. "
             "Parameter distance: RMS log difference to the network's own parameters."
         )
+    caption += f" {_about_floors(saved, measures)}"
     figure = new_figure("From little to much", caption, height=0.8 + 1.15 * max(1, len(targets)))
     if not targets:
         blank(figure.subplots(), "no case has a level")
@@ -199,6 +141,7 @@ def levels(saved: SavedSweep) -> Figure:
             axes = panels[i, k]
             for mode in modes:
                 _curve(axes, saved, target, mode, measure)
+            _draw_floors(axes.axhline, saved, measure)
             if i == 0:
                 panel_title(axes, "\n".join(textwrap.wrap(_title(measure), 14)))
             if k == 0:
@@ -241,7 +184,8 @@ def one_side(saved: SavedSweep) -> Figure:
 
 def _strips(saved: SavedSweep, title: str, groups: Sequence[str], measures: Sequence[str] = ()) -> Figure:
     measures = list(measures) or _headline(saved)
-    caption = f"{saved.origin}. Dots: single networks (mean over draws); bars: their mean; band: the intact control."
+    caption = f"{saved.origin}. Dots: single networks (mean over draws); bars: their mean; band: the intact control. "
+    caption += _about_floors(saved, measures)
     figure = new_figure(title, caption, height=1.3 + 0.17 * len(groups))
     if not groups or not measures:
         blank(figure.subplots(), "no such case in this sweep")
@@ -257,6 +201,7 @@ def _strips(saved: SavedSweep, title: str, groups: Sequence[str], measures: Sequ
             colour = BLACK if group == CONTROL else VERMILLION
             axes.plot(values, np.full(len(values), i), "o", color=colour, markersize=2.5, alpha=0.7)
             axes.plot([float(_mean(values, axis=0))] * 2, [i - 0.3, i + 0.3], color=colour, linewidth=1.4)
+        _draw_floors(axes.axvline, saved, measure)
         panel_title(axes, _title(measure))
         axes.grid(axis="y", color=PALE, linewidth=0.5)
         axes.set_axisbelow(True)
@@ -384,6 +329,28 @@ def draw_sweep(folder: SweepFolder) -> list[Path]:
 def _headline(saved: SavedSweep) -> list[str]:
     wanted = ("bump_present_share", "bump_amplitude", "walking_error_deg", "integration_gain", "rest_drift_deg")
     return [measure for measure in wanted if measure in saved.measures] or list(saved.measures[:4])
+
+
+def _draw_floors(line: Callable[..., object], saved: SavedSweep, measure: str) -> None:
+    """Lines at the floors of a path error: dotted a still bump, dash-dotted random headings."""
+    if floors := saved.floors(measure):
+        for value, dots in ((floors.still_deg, ":"), (floors.chance_deg, "-.")):
+            line(value, color=GREY, linewidth=0.7, linestyle=dots, zorder=0)
+
+
+def _about_floors(saved: SavedSweep, measures: Sequence[str]) -> str:
+    """What the floors are, for a caption; nothing where no measure has any."""
+    if not any(saved.floors(measure) for measure in measures):
+        return ""
+    return (
+        "Still (dotted) and chance (dash-dotted): walking error of a bump that stays where it is, and of random "
+        "headings, on the same walks. "
+    )
+
+
+def _floor_text(saved: SavedSweep, measure: str) -> str:
+    floors = saved.floors(measure)
+    return f"\nstill {floors.still_deg:.0f}, chance {floors.chance_deg:.0f}" if floors else ""
 
 
 def _title(measure: str) -> str:

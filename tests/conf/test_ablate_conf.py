@@ -6,8 +6,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from connectome_sim.ablation.perturbations import Output, Scale
-from connectome_sim.ablation.probes import HeldOut, TimedTrial
+from connectome_sim.ablation.probes import HeldOut
 from connectome_sim.ablation.targets import Target
+from connectome_sim.ablation.timed import TimedTrial
 from connectome_sim.cli import main
 from connectome_sim.config import AblateConfig, compose, to_yaml, typed
 from connectome_sim.config.ablate import SHIPPED

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from connectome_sim.cli import main
-from connectome_sim.figures.sweep import SavedSweep, wanted_figures
+from connectome_sim.figures.saved_sweep import SavedSweep
+from connectome_sim.figures.sweep import wanted_figures
 from connectome_sim.records import SweepFolder
 from tests.fitted import run_folder
 

@@ -12,10 +12,11 @@ import pytest
 from connectome_sim.ablation.members import Member, Subject
 from connectome_sim.ablation.perturbations import Clamp, Input, Output, Perturbation, Scale, Stimulate, Window
 from connectome_sim.ablation.plan import Case, Plan, Planned, perturbation_case, plan, rewiring_case
-from connectome_sim.ablation.probes import HeldOut, Scored, TimedTrial
+from connectome_sim.ablation.probes import HeldOut, Scored
 from connectome_sim.ablation.run import Row, columns, run
 from connectome_sim.ablation.sets import CASE_SETS, CellTypes, Deviations, Graded, Nulls, Pairs, Timed, Unilateral
 from connectome_sim.ablation.targets import Target
+from connectome_sim.ablation.timed import TimedTrial
 from connectome_sim.build.ablating import _Scorer
 from connectome_sim.connectome.deviations import Merge, Missed
 from connectome_sim.connectome.nulls import NULLS, ShuffleWeights

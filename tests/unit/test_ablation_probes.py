@@ -14,8 +14,9 @@ from scipy.special import expit
 from connectome_sim import circular
 from connectome_sim.ablation.members import Member, intact, synapse_strength, transplanted
 from connectome_sim.ablation.perturbations import Clamp, Output, Perturbation, Pulses, Stimulate, Window
-from connectome_sim.ablation.probes import SWEEP, HeldOut, TimedTrial
+from connectome_sim.ablation.probes import SWEEP, HeldOut
 from connectome_sim.ablation.targets import Target
+from connectome_sim.ablation.timed import TimedTrial
 from connectome_sim.connectome.deviations import Merge, Missed
 from connectome_sim.connectome.nulls import ShuffleSigns, ShuffleWeights
 from connectome_sim.errors import ConfigError, DataError
