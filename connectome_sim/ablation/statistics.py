@@ -2,7 +2,8 @@
 
 Draws of one group are averaged within a member first. The tests are SciPy's: Wilcoxon's signed-rank test (exact where
 it can be), the bias-corrected and accelerated bootstrap over members, Benjamini and Hochberg's control of the false
-discovery rate over all rows of a summary.
+discovery rate over all rows of a summary. Members are fits of a connectome: what is said here is said over
+fits, and not over animals.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """From the fits of a study to statements about its cases: shares, medians, intervals. Knows no file and no network.
 
 The intervals are SciPy's: Wilson's for the share of fits that succeed, the percentile bootstrap over seeds for medians.
+They speak of fits of one connectome, and not of animals.
 """
 
 from __future__ import annotations

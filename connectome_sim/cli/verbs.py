@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from connectome_sim.analysis.population import over_fits
 from connectome_sim.analysis.studies import Fitted
 from connectome_sim.build import (
     Ended,
@@ -242,7 +243,8 @@ def solutions(arguments: list[str]) -> int:
         groups = found["clusters"]
         print(f"{len(found['seeds'])} members, RMS distance {found['distance_median']:.2g} (median, log units)")
         print(f"effective dimensions: {found['dimension']:.1f}")
-        print(f"clusters: {groups['number']} (silhouette {groups['silhouette']:.2f}, p = {groups['p_value']:.2g})")
+        p = f"p = {groups['p_value']:.2g} {over_fits()}"
+        print(f"clusters: {groups['number']} (silhouette {groups['silhouette']:.2f}, {p})")
         print(f"parameters that are open: {found['n_open']} of {len(found['parameters'])}")
         print(f"time constants among them: {', '.join(found['open_time_constants']) or 'none'}")
         _print_paths(paths)

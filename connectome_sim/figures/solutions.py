@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from connectome_sim.analysis import Clusters, PrincipalComponents, Stiffness
+from connectome_sim.analysis.population import over_fits
 from connectome_sim.axes import FloatArray
 from connectome_sim.figures.rendering import check_formats, rendered
 from connectome_sim.figures.style import BLUE, CYCLE, GREY, PALE, RATE, VERMILLION, new_figure, panel_title, styled
@@ -78,7 +79,8 @@ def solution_space(space: SolutionSpace) -> Figure:
     caption = (
         f"{space.origin}. Distances are RMS over parameters, in units of the logarithm (thresholds: of input current). "
         f"Spectrum and standard errors at the member of seed {space.seeds[space.member]}, from {space.n_trials} "
-        "trials and a prior of SD 1; shaded: lost in rounding. Seeds that lie on each other have no number."
+        "trials and a prior of SD 1; shaded: lost in rounding. Seeds that lie on each other have no number. "
+        f"The p of clusters is {over_fits()}."
     )
     figure = new_figure("Space of solutions", caption, height=4.6)
     above, below = figure.subplots(2, 3)

@@ -19,7 +19,7 @@ _STATES = ("group", "mode", *STATES)
 _LITERATURE = ("evidence", "target", "method", "effect", "source", "checked", "verdict", "reason")
 
 _ABOUT_STATES = (
-    "<p>Networks by state. Following: moves as the velocity says, to a heading better than the floor. Inaccurate: moves "
+    "<p>By state. Following: moves as the velocity says, to a heading better than the floor. Inaccurate: moves "
     "as the velocity says, but its gain is off or drift carries it away. Erratic: moves, but not as the velocity says. "
     "Frozen: stays where it is. Lost: no single bump in most trials.</p>"
 )
