@@ -14,18 +14,10 @@ from pathlib import Path
 from connectome_sim.ablation.perturbations import Clamp, Output, Perturbation
 from connectome_sim.ablation.plan import CONTROL, Case, perturbation_case
 from connectome_sim.ablation.probes import OF_A_HEADING
-from connectome_sim.ablation.relations import (
-    AGREE,
-    DISAGREE,
-    NOT_TESTABLE,
-    RELATIONS,
-    InState,
-    Outcome,
-    Seen,
-)
+from connectome_sim.ablation.relations import DISAGREE, MOST, NOT_TESTABLE, RELATIONS, InState, Outcome, Seen
 from connectome_sim.ablation.run import Row
 from connectome_sim.ablation.states import LOST, STATE, STATES, counted
-from connectome_sim.ablation.statistics import Effect
+from connectome_sim.ablation.statistics import Effect, mean_interval
 from connectome_sim.ablation.targets import Target
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.errors import DataError
@@ -165,26 +157,26 @@ def _judged(finding: Finding, rows: Sequence[Row], connectome: Connectome) -> Ve
     if not any(row["group"] == group for row in rows) or finding.measure not in rows[0]:
         return Verdict(finding=finding, verdict=NOT_TESTABLE, reason="the sweep did not measure it")
     seen = Seen.of(_claimed(finding, rows), group, finding.measure, control=control)
-    verdict, reason = _compared(finding, seen, _lost(rows, group))
+    verdict, reason = _compared(finding, seen, rows, group)
     if states := counted(row[STATE] for row in rows if row["group"] == group):
         reason = f"{reason}; bump {states}"
     return Verdict(finding=finding, verdict=verdict, reason=reason, effect=seen.effect)
 
 
-def _compared(finding: Finding, seen: Seen, lost: Outcome) -> Outcome:
+def _compared(finding: Finding, seen: Seen, rows: Sequence[Row], group: str) -> Outcome:
     relation = RELATIONS[finding.relation]
-    if finding.measure in OF_A_HEADING and relation.supposes_a_bump and lost.verdict == AGREE:
+    if finding.measure in OF_A_HEADING and relation.supposes_a_bump and _mostly_lost(rows, group):
         return Outcome(DISAGREE, f"there is no bump of which {finding.measure} would tell")
     if not seen.effect.paired:
         return Outcome(NOT_TESTABLE, f"{finding.measure} has no value in any network")
     return relation.verdict(seen, finding.bound)
 
 
-def _lost(rows: Sequence[Row], group: str) -> Outcome:
-    """Whether most networks of a group have lost the bump."""
-    relation = InState(LOST)
-    numbers = [{**row, STATE: relation.number(row, STATE)} for row in rows]
-    return relation.verdict(Seen.of(numbers, group, STATE, control=CONTROL), math.nan)
+def _mostly_lost(rows: Sequence[Row], group: str) -> bool:
+    """Whether most networks of a group have lost the bump: the interval of their share lies at a half or above."""
+    numbers = [{**row, STATE: InState(LOST).number(row, STATE)} for row in rows]
+    low, _ = mean_interval(numbers, group, STATE)
+    return low >= MOST
 
 
 def _with_a_bump_when_intact(rows: Sequence[Row]) -> list[Row]:
