@@ -1,8 +1,7 @@
 """What became of the bump of one network, told from its walks: lost, frozen, erratic, inaccurate or following.
 
 Each rule stands in one function; exactly one of them holds. They say what is seen, and nothing of why. The thresholds
-are chosen, with silenced networks of a shipped ensemble in view: there, bumps that stay have ranges up to 0.14, the
-others from 0.34 (``docs/ablation.md``).
+are chosen, with silenced networks of a shipped ensemble in view; ``docs/ablation.md`` says what lies close to them.
 """
 
 from __future__ import annotations
