@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from connectome_sim import __version__
 from connectome_sim.errors import RunFolderError
+from connectome_sim.version import __version__
 
 FORMAT_VERSION = 1
 
