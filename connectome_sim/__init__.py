@@ -11,14 +11,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from connectome_sim.build import Ensemble
+from connectome_sim.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from connectome_sim.build.ensembles import Ensemble
+
+__all__ = ["__version__", "load_ensemble"]
 
 
 def load_ensemble(name: str | Path) -> Ensemble:
-    """The fitted networks of a shipped ensemble, or of a folder; see `connectome_sim.build.load_ensemble`."""
-    from connectome_sim.build import load_ensemble as load  # takes PyTorch along, which takes seconds
+    """The fitted networks of a shipped ensemble, or of a folder; see `connectome_sim.build.ensembles.load_ensemble`."""
+    from connectome_sim.build.ensembles import load_ensemble as load  # takes PyTorch along, which takes seconds
 
     return load(name)

@@ -6,12 +6,14 @@ Angles are in radians. Positive is counter-clockwise.
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 
-ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, torch.Tensor)
+if TYPE_CHECKING:
+    import torch  # takes seconds to import, and whoever has a tensor has done so
+
+ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, "torch.Tensor")
 
 
 def wrap(angle: ArrayOrTensor) -> ArrayOrTensor:
@@ -35,10 +37,12 @@ def unwrap(angle: ArrayOrTensor) -> ArrayOrTensor:
 
     Correct as long as the true angle moves by less than pi between samples.
     """
-    if isinstance(angle, torch.Tensor):
-        steps = difference(angle[1:], angle[:-1])
-        return torch.cat([angle[:1], angle[:1] + torch.cumsum(steps, dim=0)], dim=0)
-    return np.unwrap(angle, axis=0)
+    if isinstance(angle, np.ndarray):
+        return np.unwrap(angle, axis=0)
+    import torch
+
+    steps = difference(angle[1:], angle[:-1])
+    return torch.cat([angle[:1], angle[:1] + torch.cumsum(steps, dim=0)], dim=0)
 
 
 def mean(angle: np.ndarray, axis: int = 0) -> np.ndarray:

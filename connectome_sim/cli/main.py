@@ -10,9 +10,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from connectome_sim import __version__
 from connectome_sim.cli import signals
 from connectome_sim.errors import ConnectomeSimError, FitError
+from connectome_sim.version import __version__
 
 # PyTorch's idle threads sleep instead of spinning on the cores that our kernels use. Read when PyTorch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

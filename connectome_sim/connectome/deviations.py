@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.random import Generator
 
-from connectome_sim.axes import FloatArray, IntArray
+from connectome_sim.array_axes import FloatArray, IntArray
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.rings import circular_mean, mirrored_mean, whole
 from connectome_sim.errors import ConfigError

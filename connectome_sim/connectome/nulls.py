@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.random import Generator
 
-from connectome_sim.axes import BoolArray, IntArray
+from connectome_sim.array_axes import BoolArray, IntArray
 from connectome_sim.connectome.connectome import Connectome
 from connectome_sim.connectome.rings import blocks, ideal_mean, off_diagonal, whole
 from connectome_sim.errors import SelectionError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectome_sim import circular
-from connectome_sim.axes import AngleArray, FloatArray
+from connectome_sim.array_axes import AngleArray, FloatArray
 from connectome_sim.errors import DataError
 
 SMALLEST_PAIR = 0.5  # chosen: second to first eigenvalue; a line in the place of a ring has 0.25

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.random import Generator
 
-from connectome_sim.axes import BoolArray, FloatArray, IntArray
+from connectome_sim.array_axes import BoolArray, FloatArray, IntArray
 from connectome_sim.connectome.connectome import Connectome
 
 PLACES = 32  # places on the ring, 11.25 degrees each: half-tiles and the middles between them, where Delta7 lie

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from connectome_sim import __version__
 from connectome_sim.errors import RunFolderError
 from connectome_sim.records.text import parse_object
+from connectome_sim.version import __version__
 
 FORMAT_VERSION = 2  # 2: the folder has checksums, the manifest has notes
 CHECKSUMS_SINCE = 2
