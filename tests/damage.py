@@ -128,7 +128,7 @@ def outcome_of(read: Callable[[], object], wanted: str) -> tuple[str, str]:
 def _work(root: Path, wanted: list[Case]) -> None:
     from connectome_sim.connectome.io import hdf5_tree
 
-    hdf5_tree.PROBE_S = PROBE_S
+    hdf5_tree.ELSEWHERE_S = PROBE_S
     undamaged: dict[tuple[str, str], str] = {}
     for case in wanted:
         folder = root / case.mode

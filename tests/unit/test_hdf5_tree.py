@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,9 +167,7 @@ def test_a_file_that_hangs_or_kills_its_reader_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch, what: str, message: str
 ) -> None:
     """What a damaged file does to the library that reads it, done by hand."""
-    with h5py.File(path, "r+") as file:
-        file.attrs["once"] = os.urandom(8).hex()  # not known yet to be one that opens
-    monkeypatch.setattr(hdf5_tree, "_PROBE", what)
-    monkeypatch.setattr(hdf5_tree, "PROBE_S", 1.0)
+    monkeypatch.setattr(hdf5_tree, "_ANSWER", what)
+    monkeypatch.setattr(hdf5_tree, "ELSEWHERE_S", 1.0)
     with pytest.raises(RunFolderError, match=f"arrays.h5: .*{message}"):
         read_arrays(path)

@@ -25,22 +25,20 @@ import numpy as np
 
 from connectome_sim import files
 from connectome_sim.errors import ConnectomeSimError, DataError
-from connectome_sim.files.checksums import say_once, sha256
+from connectome_sim.files.checksums import say_once
 
 DIGEST = "content_sha256"
 MOST_BYTES = 4 * 2**30  # of a file, and of the arrays in it (chosen)
 MOST_PARTS, DEEPEST = 100_000, 8  # groups and arrays, groups within groups (chosen)
 DENSEST = 1100  # bytes of content per byte stored: deflate reaches 1032
-PROBE_S = 60.0  # a file that nothing vouches for may take to be opened (chosen; a second is usual)
+ELSEWHERE_S = 60.0  # a file that nothing vouches for may take to be opened (chosen; a second is usual)
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _TEXT = h5py.string_dtype("utf-8")
-_PROBE = "import sys; from connectome_sim.connectome.io import hdf5_tree; hdf5_tree.probe(sys.stdin.buffer.read())"
+_ANSWER = "import sys; from connectome_sim.connectome.io import hdf5_tree; hdf5_tree.answer(sys.stdin.buffer.read())"
 
 _PACKAGES = Path(__file__).parents[3]  # where this package lies
 
 Attribute = str | int | float
-
-_probed: set[str] = set()  # digests of files that nothing vouches for and that opened in another process
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,39 +132,46 @@ def read(path: Path, *, error: type[ConnectomeSimError]) -> Tree:
     """
     content = files.read(path, most=MOST_BYTES, error=error)
     try:
-        if not content.vouched:
-            _probe(content.data)
-        return replace(_opened(content.data), path=path, vouched=content.vouched)
+        tree = _opened(content.data) if content.vouched else _opened_elsewhere(content.data)
+        return replace(tree, path=path, vouched=content.vouched)
     except Exception as failure:  # damaged files make h5py raise whatever it likes
         raise error(f"{path}: not a readable HDF5 file, or cut off ({_words(failure)})") from failure
 
 
-def probe(data: bytes) -> None:
-    """What the other process does: the same reading, that this one may end it."""
-    signal.alarm(math.ceil(PROBE_S) + 1)  # by the system, if whoever asked is gone
+def answer(data: bytes) -> None:
+    """What the other process does: write the content of a file, or why there is none, to standard output."""
+    signal.alarm(math.ceil(ELSEWHERE_S) + 1)  # by the system, if whoever asked is gone
+    arrays: list[np.ndarray] = []
     try:
-        _opened(data)
-    except Exception:  # the process that asked reads it again and says what is wrong
-        return
+        tree = _opened(data)
+        found, arrays = {"attributes": tree.attributes, "names": list(tree.arrays)}, list(tree.arrays.values())
+    except Exception as failure:  # damaged files make h5py raise whatever it likes
+        found = {"error": _words(failure)}
+    np.savez(buffer := io.BytesIO(), np.array(json.dumps(found)), *arrays)
+    sys.stdout.buffer.write(buffer.getvalue())
+    sys.stdout.flush()
+    os._exit(0)  # what the library does at its end is of no interest
 
 
-def _probe(data: bytes) -> None:
-    """Open a file that nothing vouches for in another process first: damaged ones can hang or kill their reader."""
-    digest = sha256(data)
-    if digest in _probed:
-        return
-    command = [sys.executable, "-P", "-c", _PROBE]  # -P: nothing is imported from the folder where it runs
+def _opened_elsewhere(data: bytes) -> Tree:
+    """Open a file that nothing vouches for in another process: damaged ones can hang, crash or corrupt their reader."""
+    command = [sys.executable, "-P", "-c", _ANSWER]  # -P: nothing is imported from the folder where it runs
     paths = {"PYTHONPATH": os.pathsep.join([str(_PACKAGES), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
-    how: dict[str, Any] = {"capture_output": True, "timeout": PROBE_S, "env": {**os.environ, **paths}}
+    how: dict[str, Any] = {"capture_output": True, "timeout": ELSEWHERE_S, "env": {**os.environ, **paths}}
     try:
         ended = subprocess.run(command, input=data, check=False, **how)
     except subprocess.TimeoutExpired as failure:
-        raise DataError(f"it could not be read within {PROBE_S:g} s") from failure
+        raise DataError(f"it could not be read within {ELSEWHERE_S:g} s") from failure
     if ended.returncode < 0:
         raise DataError(f"reading it ends a process with signal {-ended.returncode}")
     if ended.returncode:
         raise DataError(f"a process to read it in failed: {ended.stderr.decode(errors='replace')[-300:]}")
-    _probed.add(digest)
+    with np.load(io.BytesIO(ended.stdout), allow_pickle=False) as content:
+        found, *arrays = [content[name] for name in content.files]
+    known = json.loads(str(found))
+    if "error" in known:
+        raise DataError(known["error"])
+    return Tree(attributes=known["attributes"], arrays=dict(zip(known["names"], arrays, strict=True)))
 
 
 def _opened(data: bytes) -> Tree:
