@@ -112,7 +112,8 @@ def test_the_distance_of_a_new_fit_on_another_mean_input_count_is_that_by_hand(
     own = replace(member(0), connectome=whole)
     assert mean_input_count(whole) == pytest.approx(2 * mean_input_count(halved))
     fitted = {"gain/EPG<-PEN_a": 2.0, "time_constant/EPG": 0.02}
-    new = Refits(tmp_path / "refits", {own.name: Origin(RING, fitted)}, 1.0, RING.evaluation.protocol)
+    config = replace(RING, velocity=replace(RING.velocity, types=("PEN_a",)))
+    new = Refits(tmp_path / "refits", {own.name: Origin(config, fitted)}, 1.0, RING.evaluation.protocol)
 
     def stub(_: Refits, config: FitConfig) -> RunFolder:
         folder = RunFolder.create(config.run, Manifest.start())
