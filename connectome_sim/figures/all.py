@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ FIGURES: Mapping[str, RunFigure] = {
 """Of a fitted and evaluated run: name of the file without its ending -> figure."""
 
 ANIMATION = "bump_animation"
+_PICTURES = (".png", ".pdf", ".svg", ".gif")
 
 
 def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), processes: int = 1) -> list[Path]:
@@ -63,8 +64,7 @@ def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), process
     absent = left_out(run, saved)
     names = [name for name in (*_figures(run, saved), ANIMATION) if name not in absent]
     atomic.make_folder(run.figures)
-    for old in (path for path in run.figures.iterdir() if path.stem in absent):
-        old.unlink()
+    _remove(path for path in run.figures.iterdir() if path.stem in absent and path.suffix in _PICTURES)
     if not names:
         return []
     if processes == 1:
@@ -78,6 +78,14 @@ def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), process
         return [path for name in names for path in (here[name] if name in here else elsewhere[name].result())]
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _remove(pictures: Iterable[Path]) -> None:
+    for path in pictures:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise atomic.failure("remove", path, error) from error
 
 
 def left_out(run: RunFolder, saved: SavedRun) -> dict[str, Need]:
