@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ FIGURES: Mapping[str, RunFigure] = {
 """Of a fitted and evaluated run: name of the file without its ending -> figure."""
 
 ANIMATION = "bump_animation"
+_PICTURES = (".png", ".pdf", ".svg", ".gif")
 
 
 def draw_all(run: RunFolder, *, formats: Sequence[str] = ("png", "pdf"), processes: int = 1) -> list[Path]:
@@ -71,8 +72,7 @@ def _drawn(run: RunFolder, formats: Sequence[str], processes: int) -> list[Path]
     absent = left_out(run, saved)
     names = [name for name in (*_figures(run, saved), ANIMATION) if name not in absent]
     atomic.make_folder(run.figures)
-    for old in (path for path in run.figures.iterdir() if path.stem in absent):
-        atomic.remove(old)
+    _remove(path for path in run.figures.iterdir() if path.stem in absent and path.suffix in _PICTURES)
     if not names:
         return []
     if processes == 1:
@@ -86,6 +86,11 @@ def _drawn(run: RunFolder, formats: Sequence[str], processes: int) -> list[Path]
         return [path for name in names for path in (here[name] if name in here else elsewhere[name].result())]
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _remove(pictures: Iterable[Path]) -> None:
+    for path in list(pictures):
+        atomic.remove(path)
 
 
 def left_out(run: RunFolder, saved: SavedRun) -> dict[str, Need]:

@@ -26,7 +26,7 @@ def _measured(saved: SavedRun) -> bool:
     return saved.get(*_ARRAYS) is not None or bool(np.isfinite(errors).any())
 
 
-NEEDS = Need("no held-out walk is saved", "evaluate", _measured)
+NEEDS = Need("no held-out traces are saved", "evaluate", _measured)
 
 
 @styled

@@ -30,7 +30,7 @@ _ARRAYS = (
     "walking/kymograph",
     "walking/kymograph_angle_rad",
 )
-NEEDS = Need("no held-out walk is saved", "evaluate", lambda s: s.get(*_ARRAYS) is not None)
+NEEDS = Need("no held-out traces are saved", "evaluate", lambda s: s.get(*_ARRAYS) is not None)
 SMALLEST_RANGE = 30.0  # deg, half-height of the error panel at least: a good run should look like one
 
 

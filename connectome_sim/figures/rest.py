@@ -23,7 +23,7 @@ from connectome_sim.figures.style import (
 )
 
 _ARRAYS = ("rest/time_s", "rest/decoded_heading_rad")
-NEEDS = Need("no held-out trial at rest is saved", "evaluate", lambda s: s.get(*_ARRAYS) is not None)
+NEEDS = Need("no held-out traces are saved", "evaluate", lambda s: s.get(*_ARRAYS) is not None)
 SMALLEST_RANGE = 10.0  # deg, half-height of the drift panels at least: a drift of nothing should look like it
 BINS = 25  # odd, so that one is centred on no drift
 

@@ -576,7 +576,7 @@ def test_analyze_says_what_it_found_also_of_a_network_that_learned_nothing(
     arrays = read_arrays(RunFolder.open(copied).analysis)
     assert len(arrays["points/heading_rad"]) == content["stable_fixed_points"] + content["unstable_fixed_points"]
     assert main(["figures", f"run={copied}", "formats=[png]"]) == 0
-    names = ("drift_field", "eigenvalue_spectrum", "state_space", "bump_shape", "type_kymographs")
+    names = ("drift_field", "eigenvalue_spectrum", "state_space", "type_kymographs")
     scored = ("scorecard", "bump_by_velocity", "beside_others")
     assert all((copied / "figures" / f"{name}.png").exists() for name in (*names, *scored))
     assert all((copied / f"{name}.csv").read_text().count("\n") > 6 for name in scored)
@@ -584,6 +584,8 @@ def test_analyze_says_what_it_found_also_of_a_network_that_learned_nothing(
     assert (copied / "figures" / "bump_animation.gif").read_bytes().startswith(b"GIF89a")
     page = (copied / "report.html").read_text()
     assert VERDICTS[content["verdict"]] in page and "<h2>Scorecard</h2>" in page
+    assert (copied / "figures" / "bump_shape.png").exists() == bool(content["has_ring"])
+    assert ("Not drawn: Bump shape. The analysis found no ring to show." in page) != bool(content["has_ring"])
 
 
 @pytest.mark.slow
