@@ -14,6 +14,8 @@ from connectome_sim.figures.report import report
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.records import RunFolder, atomic, read_text
 
+_PICTURES = (".png", ".gif", ".svg")
+
 
 def write_report(folder: RunFolder) -> Path:
     """Write the report of a run, also of one that failed; figures are those in its ``figures/``.
@@ -29,11 +31,9 @@ def write_report(folder: RunFolder) -> Path:
 
 def _text(folder: RunFolder) -> str:
     saved, bounds = SavedRun.read(folder), saved_config(folder.path).success
-    pictures = {
-        path.name: files.read(path, most=files.PICTURE_BYTES).data
-        for path in sorted(folder.figures.glob("*"))
-        if path.suffix in (".png", ".gif", ".svg")
-    }
+    names = {*(path.name for path in folder.figures.glob("*")), *files.listed(folder.figures)}
+    shown = sorted(name for name in names if Path(name).suffix in _PICTURES)
+    pictures = {name: files.read(folder.figures / name, most=files.PICTURE_BYTES).data for name in shown}
     return report(
         saved,
         scores=score_rows(saved.metrics, bounds),
