@@ -20,6 +20,8 @@ from connectome_sim.figures.report import PARAMETERS, report
 from connectome_sim.figures.saved import SavedRun
 from connectome_sim.records import RunFolder, atomic, read_text
 
+_PICTURES = (".png", ".gif", ".svg")
+
 
 def write_report(folder: RunFolder) -> Path:
     """Write the report of a run, also of one that failed, and the tables of it that follow from its other files.
@@ -39,11 +41,9 @@ def _text(folder: RunFolder) -> str:
     saved, fitted = SavedRun.read(folder), saved_config(folder.path)
     _write_tables(folder, saved, fitted)
     saved = replace(saved, tables=folder.tables())
-    pictures = {
-        path.name: files.read(path, most=files.PICTURE_BYTES).data
-        for path in sorted(folder.figures.glob("*"))
-        if path.suffix in (".png", ".gif", ".svg")
-    }
+    names = {*(path.name for path in folder.figures.glob("*")), *files.listed(folder.figures)}
+    shown = sorted(name for name in names if Path(name).suffix in _PICTURES)
+    pictures = {name: files.read(folder.figures / name, most=files.PICTURE_BYTES).data for name in shown}
     return report(
         saved,
         scores=score_rows(saved.metrics, fitted.success),

@@ -69,6 +69,7 @@ def test_a_sweep_leaves_all_that_the_contract_names(finished: Path) -> None:
         "figures",
         "literature.csv",
         "manifest.json",
+        "SHA256SUMS",
         "summary.csv",
     }
     folder = SweepFolder.open(finished)

@@ -52,7 +52,7 @@ def edit(path: Path, **changes: object) -> None:
 
 
 def test_an_ensemble_holds_parameters_and_their_origin_and_no_neuron(runs: Path, made: Path) -> None:
-    assert {path.name for path in made.iterdir()} == {"manifest.json", "parameters.safetensors"}
+    assert {path.name for path in made.iterdir()} == {"SHA256SUMS", "manifest.json", "parameters.safetensors"}
     manifest = json.loads((made / "manifest.json").read_text())
     run = RunFolder.open(runs / "seed2")
     assert (manifest["format"], manifest["format_version"]) == ("connectome-sim ensemble", 2)
