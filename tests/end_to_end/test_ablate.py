@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from connectome_sim.ablation.states import STATES
 from connectome_sim.cli import main
 from connectome_sim.figures.saved_sweep import SavedSweep
 from connectome_sim.figures.sweep import wanted_figures
@@ -79,9 +80,15 @@ def test_a_sweep_leaves_all_that_the_contract_names(finished: Path) -> None:
     assert {row["status"] for row in rows} <= {"ok", "diverged", "failed"}
     assert folder.manifest().status == "succeeded" and folder.manifest().seeds["seed 1"] == 1
     assert {row["group"] for row in folder.table("summary")} == {row["group"] for row in rows} - {"intact"}
+    assert {row["over"] for row in folder.table("summary")} == {"over fits of one connectome, not over animals"}
+    assert {row["state"] for row in rows} <= set(STATES)
+    assert len({(row["walking_error_still_deg"], row["walking_error_chance_deg"]) for row in rows}) == 1
+    floors = {row["measure"]: (row["still"], row["chance"]) for row in folder.table("summary")}
+    assert all(floors.pop("walking_error_deg")) and set(floors.values()) == {("", "")}
     assert {row["verdict"] for row in folder.table("literature")} <= {
         "agree",
         "disagree",
+        "no verdict",
         "not testable",
         "prediction",
     }
@@ -168,3 +175,4 @@ def test_a_sweep_is_drawn_and_told_in_one_file(bundle: str, figures: set[str], r
     assert set(wanted_figures(SavedSweep.read(SweepFolder.open(out)))) == figures
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(figures) and "://" not in page
+    assert "not over animals" in page and ("What became of the bump" in page) == (bundle != "timed")
