@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
 
+from connectome_sim import files
 from connectome_sim.ablation.members import Member
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.evaluate import store
@@ -41,6 +43,16 @@ def fitted(seed: int) -> FittedNetwork:
 
 def member(seed: int) -> Member:
     return Member(f"seed {seed}", seed, typed_ring.connectome(), fitted(seed))
+
+
+def listed_anew(folder: Path) -> None:
+    """Gives a folder the checksums of what it holds now, as somebody would who changed it with intent."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (files.NAME, ".lock"))
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in found
+    ]
+    first = (folder / files.NAME).read_text(encoding="utf-8").splitlines()[:1]
+    (folder / files.NAME).write_text("\n".join([*first, *lines]) + "\n", encoding="utf-8")
 
 
 def run_folder(path: Path, seed: int) -> Path:

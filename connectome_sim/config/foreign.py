@@ -25,6 +25,7 @@ LONGEST_FILE, LONGEST_VALUE, DEEPEST, MOST_FILES = 50_000, 4_000, 30, 1_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TARGET = "_target_"
+_NAMES_TARGET = re.compile(rf"(?<!\w){_TARGET}(?!\w)")  # on its own: a path may hold "_a_target_that"
 _HYDRA = re.compile(r"(?<![\w-])hydra(?![\w-])")
 _REFERENCE = re.compile(r"\$\{(\s*[\w.\[\]-]+\s*\}|\s*(now|short_id)\s*:[^${}]*\})")  # to another value, or to the time
 _SETTINGS = re.compile(
@@ -68,7 +69,7 @@ def refuse_code(content: Any, *, where: str) -> None:
     if isinstance(content, Mapping) and any(str(name).startswith("hydra") for name in content):
         raise ConfigError(f"{where}, field 'hydra': got settings of Hydra, wanted none in a saved configuration; {_DO}")
     for text in _texts(content, where):
-        if _TARGET in text:
+        if _NAMES_TARGET.search(text):
             raise ConfigError(f"{where}: got {_short(text)}, something to be run, wanted plain values; {_DO}")
         if "${" in text:
             raise ConfigError(f"{where}: got {_short(text)}, which refers to something, wanted plain values; {_DO}")
@@ -107,7 +108,7 @@ def check_overrides(overrides: Iterable[str], *, settings: bool = True) -> None:
     """
     for override in overrides:
         key, _, value = override.partition("=")
-        if _TARGET in override:
+        if _NAMES_TARGET.search(override):
             raise ConfigError(f"{_short(override)}: names something to be run ({_TARGET}), wanted plain values")
         of_hydra = _HYDRA.search(key) or override.startswith("-")
         if of_hydra and not (settings and _SETTINGS.match(key)):
@@ -138,7 +139,7 @@ def _check_file(path: Path) -> None:
     if ".." in said or "${" in "".join(_texts(defaults, str(path))):
         raise ConfigError(f"{path}: got defaults from elsewhere, wanted options of this project's groups; {_DO}")
     for text in _texts(content, str(path)):
-        if _TARGET in text or "${" in _REFERENCE.sub("", text):
+        if _NAMES_TARGET.search(text) or "${" in _REFERENCE.sub("", text):
             raise ConfigError(f"{path}: got {_short(text)}, wanted plain values or references to others; {_DO}")
 
 

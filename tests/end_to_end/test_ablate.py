@@ -64,6 +64,7 @@ def finished(runs: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sweep_leaves_all_that_the_contract_names(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {
+        ".lock",
         "arrays",
         "cases.csv",
         "config.yaml",

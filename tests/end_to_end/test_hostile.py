@@ -39,11 +39,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (own / ".hydra").mkdir()
     config = to_yaml(compose("fit", [f"run={own}", "connectome=statistics"]))
     (own / ".hydra" / "config.yaml").write_text(f"{config}hydra: {{callbacks: {call}}}\n")
+    fitted.listed_anew(own)
     ensemble = Path(shutil.copytree(data_dir() / "ensembles" / "hemibrain_core", tmp_path / "ensemble"))
     (ensemble / "manifest.json").chmod(0o644)
     manifest = json.loads((ensemble / "manifest.json").read_text())
     manifest["config"]["loss"]["bump"]["options"] = {"x": [{"_target_": "pandas.read_pickle"}]}
     (ensemble / "manifest.json").write_text(json.dumps(manifest))
+    (ensemble / "SHA256SUMS").chmod(0o644)
+    fitted.listed_anew(ensemble)
     for name in ("study/evil", "ablation/evil", "connectome/evil"):
         path = tmp_path / "conf" / f"{name}.yaml"
         path.parent.mkdir(parents=True)

@@ -32,6 +32,7 @@ from connectome_sim.fit import SpectralStart
 from connectome_sim.model import Drive
 from connectome_sim.records import RunFolder, atomic, read_arrays, read_checkpoint, read_network, read_parameters
 from connectome_sim.solve import SolveOptions, solve
+from tests.fitted import listed_anew
 
 # three steps on trials of 0.1 s, judged for half a second: enough to go through everything, not to learn anything
 TINY = [
@@ -96,6 +97,7 @@ def test_a_run_leaves_all_that_the_contract_names(finished: Path) -> None:
     assert {path.name for path in (finished / ".hydra").iterdir()} == {"config.yaml", "overrides.yaml", "hydra.yaml"}
     assert {path.name for path in finished.iterdir()} == {
         ".hydra",
+        ".lock",
         "SHA256SUMS",
         "checkpoints",
         "connectome.h5",
@@ -409,6 +411,7 @@ def test_a_run_of_a_former_noise_is_read_and_its_figure_goes_when_any_probe_is_m
         del protocol[name]
     protocol.update(noise_headings=1, noise_repeats=2, noise_duration_s=0.2, noise_intensity=0.05)
     OmegaConf.save(config, copied / ".hydra" / "config.yaml")
+    listed_anew(copied)
     folder = RunFolder.open(copied)
     folder.write_metrics({**folder.metrics(), "noise_diffusion_deg2_per_s": 3.0})
     assert saved_config(copied).evaluation.protocol.noise_current_sd == FULL.noise_current_sd

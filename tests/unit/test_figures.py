@@ -57,7 +57,15 @@ from connectome_sim.figures.needs import not_drawn
 from connectome_sim.figures.parameters import parameters
 from connectome_sim.figures.rendering import rendered
 from connectome_sim.figures.weights import apart
-from connectome_sim.records import FittedNetwork, Manifest, RunFolder, write_arrays, write_network, write_parameters
+from connectome_sim.records import (
+    FittedNetwork,
+    Manifest,
+    RunFolder,
+    atomic,
+    write_arrays,
+    write_network,
+    write_parameters,
+)
 from tests.rings import ring
 
 TYPES = ["Delta7", "EPG", "EPG", "Delta7", "EPG"]  # out of order on purpose
@@ -577,7 +585,7 @@ def test_what_is_left_out_is_said_with_the_command_that_measures_it(run: RunFold
 def test_a_picture_from_before_goes_where_its_figure_is_left_out(run: RunFolder) -> None:
     draw_all(run, formats=("png",))
     (run.figures / "mine.png").write_bytes(b"of the user")
-    run.evaluation.unlink()
+    atomic.remove(run.evaluation)
     left = {path.stem for path in draw_all(run, formats=("png",))}
     assert not {"bump_kymograph", "rest_drift"} & left
     assert {path.stem for path in run.figures.iterdir()} == left | {"mine"}
