@@ -47,7 +47,8 @@ def member(seed: int) -> Member:
 
 def listed_anew(folder: Path) -> None:
     """Gives a folder the checksums of what it holds now, as somebody would who changed it with intent."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (files.NAME, ".lock"))
+    unlisted = (files.NAME, ".lock")
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in unlisted)
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in found
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from connectome_sim.build import measuring
 from connectome_sim.build.ensembles import Ensemble, ensemble_folder, load_ensemble, rounded, shared
+from connectome_sim.build.fitting import named_parameters
 from connectome_sim.build.objects import use_threads
 from connectome_sim.config import EnsembleConfig, EvaluationConfig
 from connectome_sim.errors import RunFolderError
@@ -56,7 +57,10 @@ def run_remeasure(
 def _measured(ensemble: Ensemble, number: int, evaluation: EvaluationConfig) -> MemberRecord:
     fitted, before = ensemble.config_of(number), ensemble[number].metrics
     measuring.check_conditions(before, evaluation, fitted)
-    result = measuring.measure(ensemble.stored(number), evaluation, fitted, progress=False)
-    metrics: Mapping[str, float] = {**measuring.kept(before, evaluation), **result.metrics}
+    network = ensemble.stored(number)
+    result = measuring.measure(network, evaluation, fitted, progress=False)
+    values = {name: float(value) for name, value in named_parameters(ensemble[number].parameters).items()}
+    described = {**measuring.parameters_of(fitted, ensemble.connectome, values), **measuring.rates_of(network)}
+    metrics: Mapping[str, float] = {**measuring.kept(before, evaluation), **result.metrics, **described}
     succeeded, _ = success(metrics, fitted.success)
     return MemberRecord(seed=fitted.seed, succeeded=succeeded, metrics=rounded({**metrics, "success": succeeded}))

@@ -59,7 +59,7 @@ def effects(saved: SavedSweep) -> Figure:
         f"{FEWEST_FOR_BOLD} networks or more) leaves out 0, {saved.over}. {_about_floors(saved, measures)}"
         "Right: networks by what became of their bump."
     )
-    figure = new_figure("What each case changes", caption, height=1.6 + 0.16 * (len(groups) + 1))
+    figure = new_figure("What each case changes", caption, height=2.2 + 0.16 * (len(groups) + 1))
     axes = figure.subplots()
     if not groups:
         blank(axes, "nothing measured")
@@ -187,7 +187,7 @@ def _strips(saved: SavedSweep, title: str, groups: Sequence[str], measures: Sequ
     measures = list(measures) or _headline(saved)
     caption = f"{saved.origin}. Dots: single networks (mean over draws); bars: their mean; band: the intact control. "
     caption += _about_floors(saved, measures)
-    figure = new_figure(title, caption, height=1.3 + 0.17 * len(groups))
+    figure = new_figure(title, caption, height=1.8 + 0.17 * len(groups))
     if not groups or not measures:
         blank(figure.subplots(), "no such case in this sweep")
         return figure

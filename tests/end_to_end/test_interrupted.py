@@ -325,7 +325,7 @@ def test_two_processes_never_work_in_one_folder(
         assert (run / "manifest.json").read_bytes() == before
     finally:
         holder.kill()
-        holder.wait(timeout=PATIENCE)
+        holder.communicate(timeout=PATIENCE)
     assert (run / ".lock").exists()  # left by the process that was killed, but no longer held
     assert main(["fit", f"run={run}", "resume=true"]) == 0
 
