@@ -550,7 +550,7 @@ def test_what_is_left_out_is_said_with_the_command_that_measures_it(run: RunFold
     said = [str(figures) for figures in not_drawn(absent, "runs/a b")]
     again = "connectome-sim evaluate 'run=runs/a b' && connectome-sim figures 'run=runs/a b'"
     assert (
-        f"not drawn: bump_kymograph, integration_error: no held-out traces are saved; measure and draw it with: {again}"
+        f"not drawn: bump_kymograph, integration_error, rest_drift: no held-out traces are saved; measure and draw it with: {again}"
         in said
     )
     assert any(line.startswith("not drawn: loss_curves: no history") and "report.html" in line for line in said)
