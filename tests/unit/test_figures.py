@@ -574,10 +574,8 @@ def test_what_is_left_out_is_said_with_the_command_that_measures_it(run: RunFold
     absent = left_out(run, replace(saved, history=[], arrays={}, metrics={"gain_at_30_deg_per_s": 1.0}))
     said = [str(figures) for figures in not_drawn(absent, "runs/a b")]
     again = "connectome-sim evaluate 'run=runs/a b' && connectome-sim figures 'run=runs/a b'"
-    assert (
-        f"not drawn: bump_kymograph, integration_error: no held-out traces are saved; measure and draw it with: {again}"
-        in said
-    )
+    which = "bump_kymograph, integration_error, rest_drift"
+    assert f"not drawn: {which}: no held-out traces are saved; measure and draw it with: {again}" in said
     assert any(line.startswith("not drawn: loss_curves: no history") and "report.html" in line for line in said)
     assert sum("connectome-sim analyze 'run=runs/a b' && " in line for line in said) == 3
 
