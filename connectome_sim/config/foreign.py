@@ -20,7 +20,7 @@ from connectome_sim import files
 from connectome_sim.errors import ConfigError, RunFolderError
 from connectome_sim.resources import conf_dir
 
-# Chosen: some ten times what a fit writes (4.3 kB, 3 levels), and little enough to be read at once.
+# Chosen: some eight times what a fit writes (4.3 kB, 3 levels), and little enough to be read at once.
 LONGEST_FILE, LONGEST_VALUE, DEEPEST, MOST_FILES = 50_000, 4_000, 30, 1_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

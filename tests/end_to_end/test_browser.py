@@ -43,6 +43,7 @@ def run(tmp_path: Path) -> RunFolder:
     (folder.path / ".hydra").mkdir()
     config = run_with_tables(tmp_path / "other").path / ".hydra" / "config.yaml"
     atomic.write_text(folder.path / ".hydra" / "config.yaml", config.read_text())
+    atomic.remove(folder.parameters)  # of another circuit than the configuration's, whose table they would be
     draw_all(folder, formats=("png",))
     atomic.write_text(folder.path / "scorecard.csv", "observation,ours\na,9.5\nb,10.25\nc,\nd,-3\n")
     return folder
@@ -83,7 +84,7 @@ def test_the_first_screen_is_coloured_by_the_verdict(
     colour: tuple[int, int, int],
 ) -> None:
     config = run.path / ".hydra" / "config.yaml"
-    OmegaConf.save({**OmegaConf.load(config), "success": bounds}, config)
+    atomic.write_text(config, OmegaConf.to_yaml(OmegaConf.create({**OmegaConf.load(config), "success": bounds})))
     run.finish(status=status, reason="too far" * (status == "failed"), wall_time_s=1.0)
     picture = tmp_path / "screen.png"
     size = "--window-size=1000,700"

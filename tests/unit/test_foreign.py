@@ -73,7 +73,7 @@ def test_what_a_fit_writes_is_read_back_as_it_was(tmp_path: Path) -> None:
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra" / "config.yaml").write_text(text := to_yaml(config))
     assert plain(saved_config(tmp_path)) == plain(config)
-    assert len(text) < LONGEST_FILE / 10
+    assert len(text) < LONGEST_FILE / 8
 
 
 def test_nested_values_without_an_end_are_refused() -> None:
