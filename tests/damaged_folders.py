@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from connectome_sim import files
 from connectome_sim.ablation.statistics import Effect
 from connectome_sim.build import reporting
 from connectome_sim.config import compose, saved_config, to_yaml
@@ -184,6 +185,13 @@ def _ensemble_of(root: Path) -> object:
 
 _ARRAYS = f"sweep/arrays/{slug('intact')}.h5"
 
+
+def _pictures(folder: RunFolder) -> dict[str, bytes]:
+    """What a report embeds."""
+    names = {*(path.name for path in folder.figures.glob("*")), *files.listed(folder.figures)}
+    return {name: files.read(folder.figures / name, most=files.PICTURE_BYTES).data for name in sorted(names)}
+
+
 KINDS: Mapping[str, Kind] = {
     "manifest.json": Kind("run/manifest.json", _of_run(lambda run: run.manifest())),
     "config.yaml": Kind("run/.hydra/config.yaml", _of_run(lambda run: saved_config(run.path))),
@@ -197,7 +205,7 @@ KINDS: Mapping[str, Kind] = {
     "analysis.h5": Kind("run/analysis.h5", _of_run(lambda run: SavedRun.read(run).analysis_arrays)),
     "table.csv": Kind("run/ensemble_scores.csv", _of_run(lambda run: SavedRun.read(run).tables)),
     "checkpoint": Kind("run/checkpoints/step_00000020.safetensors", _of_run(_checkpoint)),
-    "picture": Kind("run/figures/weight_matrix.png", _of_run(reporting._text), modes=("listed",)),
+    "picture": Kind("run/figures/weight_matrix.png", _of_run(_pictures), modes=("listed",)),
     "SHA256SUMS": Kind(f"run/{NAME}", _of_run(_everything), modes=("listed",)),
     "sweep manifest.json": Kind("sweep/manifest.json", _sweep_of),
     "cases.csv": Kind("sweep/cases.csv", _sweep_of),
