@@ -17,7 +17,6 @@ import torch
 
 from connectome_sim import files
 from connectome_sim.ablation.statistics import Effect
-from connectome_sim.build import reporting
 from connectome_sim.config import compose, saved_config, to_yaml
 from connectome_sim.connectome.io import hdf5
 from connectome_sim.connectome.io.hdf5_tree import DIGEST
@@ -172,7 +171,7 @@ def _checkpoint(folder: RunFolder) -> object:
 
 
 def _everything(folder: RunFolder) -> object:
-    return SavedRun.read(folder), saved_config(folder.path), _checkpoint(folder), reporting._text(folder)
+    return SavedRun.read(folder), saved_config(folder.path), _checkpoint(folder), _pictures(folder)
 
 
 def _sweep_of(root: Path) -> object:
