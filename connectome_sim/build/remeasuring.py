@@ -50,7 +50,7 @@ def run_remeasure(
         on_end=lambda _, member: on_end(member),
     )
     record = replace(ensemble.record, members=members, config=shared(ensemble.config))
-    record.write(folder, overwrite=again)
+    record.write_manifest(folder) if again else record.write(folder)
     return folder, record
 
 

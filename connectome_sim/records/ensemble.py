@@ -113,21 +113,25 @@ class EnsembleRecord:
         """Whether a folder holds an ensemble, whole or damaged."""
         return (folder / MANIFEST).exists()
 
-    def write(self, folder: Path, *, overwrite: bool = False) -> None:
+    def write(self, folder: Path) -> None:
         """Writes its files, the manifest last: a folder without one is no ensemble.
-
-        Args:
-            folder: made if need be.
-            overwrite: put it in the place of the ensemble that is there.
 
         Raises:
             RunFolderError: the folder holds an ensemble already, or cannot be written.
         """
-        if self.is_in(folder) and not overwrite:
+        if self.is_in(folder):
             raise RunFolderError(f"{folder}: holds an ensemble already; choose another folder or remove it.")
         atomic.make_folder(folder)
         atomic.start_checksums(folder)
         write_parameters(folder / PARAMETERS, {name: torch.as_tensor(array) for name, array in self.values.items()})
+        self.write_manifest(folder)
+
+    def write_manifest(self, folder: Path) -> None:
+        """Replaces the manifest of a folder that holds these parameters.
+
+        Raises:
+            RunFolderError: it cannot be written.
+        """
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("values", "members")}
         content |= {"format": FORMAT, "format_version": FORMAT_VERSION}
         content["members"] = [asdict(member) for member in self.members]

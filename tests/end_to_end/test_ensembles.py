@@ -15,7 +15,7 @@ from connectome_sim.cli import main
 from connectome_sim.connectome import download
 from connectome_sim.errors import ConfigError, DataError, RunFolderError
 from connectome_sim.evaluate import parameter_metrics, rate_metric_names
-from connectome_sim.records import EnsembleRecord, RunFolder, atomic, read_arrays, read_network, read_parameters
+from connectome_sim.records import EnsembleRecord, RunFolder, atomic, read_arrays, read_network
 from connectome_sim.resources import data_dir
 from tests.end_to_end.test_ablate import TINY as SHORT
 from tests.end_to_end.test_runs import TINY
@@ -284,14 +284,13 @@ def test_the_members_of_an_ensemble_are_measured_again(
     made: Path, copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All probes: the scores are those of the runs, whose networks they are, under the protocol as it is now."""
-    parameters = read_parameters(copied / "parameters.safetensors")
+    parameters = (copied / "parameters.safetensors").read_bytes()
     content = json.loads((copied / "manifest.json").read_text())
     edit(copied / "manifest.json", members=former(content)["members"])
     assert main(["ensemble", f"measure={copied}", f"out={copied}"]) == 0
     assert "seed 0 measured" in capsys.readouterr().out
     found, wanted = EnsembleRecord.read(copied), EnsembleRecord.read(made)
-    again = read_parameters(copied / "parameters.safetensors")
-    assert again.keys() == parameters.keys() and all(again[name].equal(parameters[name]) for name in again)
+    assert (copied / "parameters.safetensors").read_bytes() == parameters
     for one, other in zip(found.members, wanted.members, strict=True):
         assert OLD not in one.metrics and one.metrics.keys() == other.metrics.keys()
         for name in ("gain_at_60_deg_per_s", "noise_rms_displacement_1s_deg", "best_iteration"):
