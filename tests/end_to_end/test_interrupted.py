@@ -72,17 +72,20 @@ def test_a_signal_saves_says_how_to_go_on_and_is_the_exit_code(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    run, before = tmp_path / "a run", signal.getsignal(signum)
-    with monkeypatch.context() as patched:
-        signal_at(patched, signum, rows=2)
-        assert main(tiny(run)) == 128 + signum
+    run, before = tmp_path / "a run", signal.signal(signum, signal.default_int_handler)  # ignored, under nohup
+    try:
+        with monkeypatch.context() as patched:
+            signal_at(patched, signum, rows=2)
+            assert main(tiny(run)) == 128 + signum
+        assert signal.getsignal(signum) == signal.default_int_handler
+    finally:
+        signal.signal(signum, before)
     said = capfd.readouterr().err
     assert f"interrupted by {signum.name}" in said and "Traceback" not in said
     manifest = RunFolder.open(run).manifest()
     assert (manifest.status, manifest.reason) == ("interrupted", f"interrupted by {signum.name}")
     assert not manifest.is_done and manifest.wall_time_s is not None
     assert RunFolder.open(run).last_checkpoint()[0] == 2
-    assert signal.getsignal(signum) == before
     assert main(command_in(said)) == 0
     assert_same_history(run, finished)
     assert RunFolder.open(run).manifest().status == "succeeded"
