@@ -104,6 +104,10 @@ def test_a_missing_part_is_named(path: Path, part: str) -> None:
     [
         ("counts/indices", np.array([1, 0, 2, 7]), "no valid CSR matrix of 3 x 3"),
         ("counts/indptr", np.array([0, 1]), "no valid CSR matrix"),
+        ("counts/indptr", np.array([0, 1, 3, -4]), "no valid CSR matrix of 3 x 3 .*that rise from 0"),
+        ("counts/indptr", np.array([0, 1, 3, 3]), "4 counts and 4 indices, wanted 3 of each"),
+        ("counts/indices", np.array([1, 0, -2, 2]), "indices: wanted 0 to 2"),
+        ("counts/indices", np.array([1.0, 0, 2, 2]), "wanted lists of whole numbers"),
         ("counts/data", np.array([3, 66, -1, 1]), "got -1, wanted zero or more"),
         ("counts/data", np.array([3, 66, 1.5, 1]), "got 1.5, wanted whole"),
         ("signs/sign", np.array([1, -1, 0]), "sign of 'ER': got 0"),

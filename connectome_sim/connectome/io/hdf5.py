@@ -96,12 +96,27 @@ def _check_format(file: Tree) -> None:
 def _read_counts(file: Tree) -> sp.csr_array:
     n = len(file["neurons/id"])
     data, indices, indptr = (file[f"counts/{name}"] for name in ("data", "indices", "indptr"))
+    if wrong := _wrong_csr(data, indices, indptr, n):  # SciPy writes where it should not, given a negative length
+        raise DataError(f"{file.path}, /counts: no valid CSR matrix of {n} x {n} neurons ({wrong})")
     try:
         counts = sp.csr_array((data, indices, indptr), shape=(n, n))
         counts.check_format(full_check=True)
     except (ValueError, IndexError, TypeError) as error:
         raise DataError(f"{file.path}, /counts: no valid CSR matrix of {n} x {n} neurons ({error})") from None
     return counts
+
+
+def _wrong_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n: int) -> str:
+    """What is wrong with the arrays of a CSR matrix of n x n; empty if nothing."""
+    if any(array.ndim != 1 for array in (data, indices, indptr)) or any(a.dtype.kind != "i" for a in (indices, indptr)):
+        return "wanted lists of whole numbers"
+    if len(indptr) != n + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
+        return f"indptr: wanted {n + 1} numbers that rise from 0"
+    if not len(data) == len(indices) == indptr[-1]:
+        return f"{len(data)} counts and {len(indices)} indices, wanted {indptr[-1]} of each"
+    if len(indices) and not (0 <= indices.min() and indices.max() < n):
+        return f"indices: wanted 0 to {n - 1}"
+    return ""
 
 
 def _read_signs(file: Tree) -> Signs:
