@@ -59,7 +59,7 @@ def effects(saved: SavedSweep) -> Figure:
         f"{FEWEST_FOR_BOLD} networks or more) leaves out 0, {saved.over}. {_about_floors(saved, measures)}"
         "Right: networks by what became of their bump."
     )
-    figure = new_figure("What each case changes", caption, height=2.2 + 0.16 * (len(groups) + 1))
+    figure = new_figure("What each case changes", caption, height=2.4 + 0.16 * (len(groups) + 1))
     axes = figure.subplots()
     if not groups:
         blank(axes, "nothing measured")
@@ -111,8 +111,8 @@ def _full_colour(difference: np.ndarray, control: np.ndarray, measures: Sequence
 
 
 def _cell(axes: Axes, x: int, y: int, value: float, bold: bool) -> None:
-    rounded = f"{value:.0f}" if abs(value) >= 99.5 else f"{value:.2g}"
-    text = "-" if math.isnan(value) else "0" if abs(value) < 5e-4 else rounded
+    digits = ".0f" if abs(value) >= 99.5 else ".2f" if abs(value) < 0.095 else ".2g"
+    text = "-" if math.isnan(value) else "0" if abs(value) < 5e-3 else format(value, digits)
     axes.text(x, y, text, ha="center", va="center", fontsize=5.5, fontweight="bold" if bold else "normal")
 
 
@@ -130,7 +130,7 @@ def levels(saved: SavedSweep) -> Figure:
             " Blue: fitted parameters kept; vermillion: fitted anew to each connectome, dashed: to the intact one. "
             "Parameter distance: RMS log difference to the network's own parameters."
         )
-    caption += f" {_about_floors(saved, measures)}"
+    caption += f" {_about_floors(saved, measures, dotted=True)}"
     figure = new_figure("From little to much", caption, height=0.8 + 1.15 * max(1, len(targets)))
     if not targets:
         blank(figure.subplots(), "no case has a level")
@@ -186,7 +186,7 @@ def one_side(saved: SavedSweep) -> Figure:
 def _strips(saved: SavedSweep, title: str, groups: Sequence[str], measures: Sequence[str] = ()) -> Figure:
     measures = list(measures) or _headline(saved)
     caption = f"{saved.origin}. Dots: single networks (mean over draws); bars: their mean; band: the intact control. "
-    caption += _about_floors(saved, measures)
+    caption += _about_floors(saved, measures, dotted=True)
     figure = new_figure(title, caption, height=1.8 + 0.17 * len(groups))
     if not groups or not measures:
         blank(figure.subplots(), "no such case in this sweep")
@@ -345,19 +345,17 @@ def _draw_floors(line: Callable[..., object], saved: SavedSweep, measure: str) -
             line(value, color=GREY, linewidth=0.7, linestyle=dots, zorder=0)
 
 
-def _about_floors(saved: SavedSweep, measures: Sequence[str]) -> str:
-    """What the floors are, for a caption; nothing where no measure has any."""
+def _about_floors(saved: SavedSweep, measures: Sequence[str], *, dotted: bool = False) -> str:
+    """What the floors are, and how they are drawn where they are lines; nothing where no measure has any."""
     if not any(saved.floors(measure) for measure in measures):
         return ""
-    return (
-        "Still (dotted) and chance (dash-dotted): walking error of a bump that stays where it is, and of random "
-        "headings, on the same walks. "
-    )
+    names = "Still (dotted), chance (dash-dotted)" if dotted else "Still, chance"
+    return f"{names}: walking error of a bump that stays where it is, and of random headings, on the same walks. "
 
 
 def _floor_text(saved: SavedSweep, measure: str) -> str:
     floors = saved.floors(measure)
-    return f"\nstill {floors.still_deg:.0f}, chance {floors.chance_deg:.0f}" if floors else ""
+    return f", still {floors.still_deg:.0f}, chance {floors.chance_deg:.0f}" if floors else ""
 
 
 def _title(measure: str) -> str:
